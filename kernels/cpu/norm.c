@@ -1,0 +1,2 @@
+#include "kernels.h"
+typedef int hf_no_empty_unit;

@@ -1,0 +1,221 @@
+/* The contract between the engine and the numbers: one table of kernels per device. Raw pointers and sizes in,
+ * numbers out. Nothing here knows tensors, Lua or files; nothing above asks which device it is on.
+ *
+ * Rules. Arguments go: what is written, what is read, sizes, parameters. Pointers are of the table's device.
+ * Buffers do not overlap unless a comment allows it. Kernels are deterministic for a given thread count.
+ * Activations are `HfDtype dtype` where a parameter says so: HF_FLOAT32 is always there, another dtype may answer
+ * HF_UNSUPPORTED and the caller converts. Sums, softmax, norms and losses are computed in float32 at least.
+ * An optional kernel may be NULL: the operation then uses its composed form.
+ *
+ * Letters: N rows (tokens), C channels, H heads, D head size, V classes, B sequences.
+ */
+#ifndef HF_KERNELS_H
+#define HF_KERNELS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum HfDtype {
+  HF_FLOAT32, HF_FLOAT16, HF_BFLOAT16, HF_INT64, HF_INT32, HF_UINT8, HF_BOOL, /* bool: one byte, 0 or 1 */
+  HF_DTYPE_COUNT
+} HfDtype;
+
+typedef enum HfStatus {
+  HF_OK,
+  HF_UNSUPPORTED,      /* no kernel for this dtype or size: the caller uses another way */
+  HF_NO_MEMORY,        /* scratch memory could not be had */
+  HF_BAD_INDEX,        /* an id, label or index lies outside its table; nothing was written out of bounds */
+  HF_DEVICE_FAULT      /* the device failed; its context is spoiled */
+} HfStatus;
+
+#define HF_MAX_DIMS 8
+
+/* Up to four operands walked together. shape[d] is common; stride[k][d] is operand k's step in elements (0 where it
+ * is broadcast, negative allowed). Operand 0 is the one written. ndim 0 is a single element. */
+typedef struct HfLayout {
+  int ndim;
+  int64_t shape[HF_MAX_DIMS];
+  int64_t stride[4][HF_MAX_DIMS];
+} HfLayout;
+
+/* Element-wise functions of one value; p is the parameter in brackets. The golden names. */
+typedef enum HfUnary {
+  HF_NEG, HF_ABS, HF_SQUARE, HF_SQRT, HF_RSQRT, HF_RECIPROCAL, HF_EXP, HF_EXPM1, HF_LOG, HF_LOG1P, HF_SIN, HF_COS,
+  HF_ERF, HF_TANH, HF_SIGMOID, HF_LOGSIGMOID, HF_SOFTPLUS, HF_RELU, HF_LEAKY_RELU /* slope */, HF_ELU /* alpha */,
+  HF_SILU, HF_GELU /* erf form */, HF_GELU_TANH, HF_FLOOR, HF_CEIL, HF_ROUND /* half to even */, HF_TRUNC, HF_SIGN,
+  HF_POW_SCALAR /* exponent */, HF_ADD_SCALAR, HF_MUL_SCALAR, HF_RSUB_SCALAR /* p - x */, HF_RDIV_SCALAR /* p / x */,
+  HF_UNARY_COUNT
+} HfUnary;
+
+typedef enum HfBinary { HF_ADD, HF_SUB, HF_MUL, HF_DIV, HF_MAXIMUM, HF_MINIMUM, HF_POW, HF_BINARY_COUNT } HfBinary;
+typedef enum HfCompare { HF_EQ, HF_NE, HF_LT, HF_LE, HF_GT, HF_GE, HF_COMPARE_COUNT } HfCompare;
+typedef enum HfReduce {
+  HF_SUM, HF_MEAN, HF_MAX, HF_MIN, HF_PROD, HF_ANY, HF_ALL, HF_SUM_SQUARES, HF_LOGSUMEXP, HF_REDUCE_COUNT
+} HfReduce;
+typedef enum HfActivation { HF_ACT_NONE, HF_ACT_GELU, HF_ACT_GELU_TANH, HF_ACT_RELU, HF_ACT_SILU, HF_ACT_TANH } HfActivation;
+
+/* c = alpha * op(a) op(b) + beta * c, row-major, then + bias, then the activation. float32 sums.
+ * op(a) is (m, k), op(b) is (k, n), c is (m, n); ld* is the distance between rows of the stored matrix. With
+ * beta == 0 the old c is never read. `batch` products are made with the given distances between matrices (0 repeats). */
+typedef struct HfMatmul {
+  HfDtype dtype; /* of a, b, c, bias, pre */
+  bool transpose_a, transpose_b;
+  int64_t m, n, k, batch;
+  float alpha, beta;
+  const void *a;    int64_t lda, stride_a;
+  const void *b;    int64_t ldb, stride_b;
+  void *c;          int64_t ldc, stride_c;
+  const void *bias; /* (n) or NULL */
+  HfActivation activation;
+  void *pre;        /* (m, n) rows ldc apart, or NULL: the values before the activation, kept for the backward */
+} HfMatmul;
+
+/* Variable-length attention: sequences are packed one after another. Sequence b has query rows
+ * cu_q[b] .. cu_q[b+1]-1 and key rows cu_k[b] .. cu_k[b+1]-1 (int32, B+1 entries, host memory).
+ * q (Nq, heads, D), k and v (Nk, kv_heads, D) with rows q_stride, k_stride, v_stride elements apart and heads D apart;
+ * out (Nq, heads, D) with rows out_stride apart. Head h uses key head h / (heads / kv_heads). scores = scale q.k.
+ * Dropout of the probabilities: keep when hf_counter_uniform(dropout_key, ((row * heads + h) << 20) + key position inside its
+ * sequence) >= dropout, kept values times 1/(1-dropout); row counts query rows over the whole batch. */
+typedef struct HfAttention {
+  HfDtype dtype;
+  int64_t sequences, heads, kv_heads, head_dim;
+  const int32_t *cu_q, *cu_k;
+  int causal; /* 0 none; 1 key j <= query i; 2 key j <= i + (keys - queries) of the sequence */
+  float scale, dropout;
+  uint64_t dropout_key;
+  const void *q, *k, *v;
+  int64_t q_stride, k_stride, v_stride, out_stride;
+} HfAttention;
+
+/* One parameter of a multi-tensor optimizer step; all float32, n elements, updated in place. */
+typedef struct HfAdamParameter {
+  float *parameter, *exp_avg, *exp_avg_sq, *max_exp_avg_sq; /* the last NULL unless amsgrad */
+  const float *gradient;
+  int64_t n;
+  float weight_decay;
+} HfAdamParameter;
+
+typedef struct HfAdam {
+  double lr, beta1, beta2, eps;
+  int64_t step;         /* counted from 1 */
+  bool decoupled;       /* AdamW: p *= 1 - lr * decay; else the decay is added to the gradient */
+  bool amsgrad, maximize;
+  float gradient_scale; /* every gradient is multiplied by this first: clipping, unscaling */
+} HfAdam;
+
+typedef struct HfKernels {
+  const char *name; /* "cpu", "cuda:0" */
+
+  /* ---- memory of the device */
+  void *(*alloc)(size_t bytes);            /* 64-byte aligned, or NULL */
+  void (*free)(void *bytes, size_t size);  /* size as given to alloc */
+  HfStatus (*copy_in)(void *device, const void *host, size_t bytes);
+  HfStatus (*copy_out)(void *host, const void *device, size_t bytes); /* waits for the device */
+  HfStatus (*copy)(void *out, const void *in, size_t bytes);          /* on the device */
+  HfStatus (*zero)(void *out, size_t bytes);
+
+  /* ---- element by element. `dtype` of operands; out has the same unless said. */
+  HfStatus (*cast)(void *out, HfDtype out_dtype, const void *in, HfDtype in_dtype, const HfLayout *layout); /* strided copy and conversion; float to integer truncates, to bool is != 0 */
+  HfStatus (*fill)(void *out, HfDtype dtype, double value, const HfLayout *layout);
+  HfStatus (*arange)(void *out, HfDtype dtype, double start, double step, int64_t n);
+  HfStatus (*unary)(float *out, const float *x, int64_t n, HfUnary op, float p); /* out may be x */
+  HfStatus (*unary_backward)(float *dx, const float *dout, const float *x, const float *y, int64_t n, HfUnary op, float p); /* y the forward's result; dx may be dout */
+  HfStatus (*binary)(void *out, const void *a, const void *b, HfDtype dtype, const HfLayout *layout, HfBinary op); /* float32, int64; integer division truncates, by 0 gives 0 */
+  HfStatus (*compare)(uint8_t *out, const void *a, const void *b, HfDtype dtype, const HfLayout *layout, HfCompare op); /* float32, int64 */
+  HfStatus (*where)(void *out, const uint8_t *condition, const void *a, const void *b, HfDtype dtype, const HfLayout *layout); /* any dtype */
+  HfStatus (*clamp)(float *out, const float *x, int64_t n, float low, float high);      /* NaN stays */
+  HfStatus (*axpy)(float *y, const float *x, int64_t n, float a);                       /* y += a x */
+  HfStatus (*scale)(float *y, int64_t n, float a);
+
+  /* ---- reductions over the middle of (outer, n, inner), contiguous */
+  HfStatus (*reduce)(void *out, const void *x, HfDtype dtype, int64_t outer, int64_t n, int64_t inner, HfReduce op); /* float32, int64 (SUM MAX MIN PROD), bool (ANY ALL); out (outer, inner). float sums pairwise or in double. n == 0 gives the neutral element. NaN wins in MAX and MIN */
+  HfStatus (*reduce_index)(int64_t *out, const void *x, HfDtype dtype, int64_t outer, int64_t n, int64_t inner, bool largest); /* argmax, argmin: first of equals, NaN wins */
+  HfStatus (*variance)(float *out, float *mean, const float *x, int64_t outer, int64_t n, int64_t inner, double correction); /* two passes; mean may be NULL */
+  HfStatus (*cumsum)(void *out, const void *x, HfDtype dtype, int64_t outer, int64_t n, int64_t inner, bool reverse);
+  HfStatus (*sort)(void *values, int64_t *indices, const void *x, HfDtype dtype, int64_t outer, int64_t n, int64_t inner, int64_t k, bool descending); /* stable; the first k (k == n: all); float32, int64; NaN counts as largest */
+  HfStatus (*softmax)(float *out, const float *x, int64_t outer, int64_t n, int64_t inner, bool log); /* out may be x; a row of -inf gives NaN as in PyTorch */
+  HfStatus (*softmax_backward)(float *dx, const float *dout, const float *y, int64_t outer, int64_t n, int64_t inner, bool log); /* dx may be dout */
+
+  /* ---- indexing; x (outer, n, inner). Every index is checked: 0 <= i < n, else HF_BAD_INDEX and *bad = the index */
+  HfStatus (*index_select)(void *out, const void *x, size_t element, const int64_t *index, int64_t count, int64_t outer, int64_t n, int64_t inner, int64_t *bad); /* out (outer, count, inner); element: bytes */
+  HfStatus (*index_add)(float *x, const float *src, const int64_t *index, int64_t count, int64_t outer, int64_t n, int64_t inner, int64_t *bad); /* x[:, index[j], :] += src[:, j, :], in order of j */
+  HfStatus (*gather)(void *out, const void *x, size_t element, const int64_t *index, const HfLayout *layout, int64_t n, int64_t x_step, int64_t *bad); /* layout: 0 out, 1 x without the gathered dim (stride 0 there), 2 index; element offset + index * x_step */
+  HfStatus (*scatter_add)(float *x, const float *src, const int64_t *index, const HfLayout *layout, int64_t n, int64_t x_step, int64_t *bad); /* layout: 0 x with stride 0 in the dim, 1 src, 2 index */
+
+  /* ---- products */
+  HfStatus (*matmul)(const HfMatmul *m);
+  /* dpre = dout * activation'(pre); dbias = beta * dbias + column sums of dpre. dpre may be dout; pre NULL: no activation
+   * (dpre == dout is then left alone); dbias may be NULL. (rows, columns) contiguous */
+  HfStatus (*bias_activation_backward)(void *dpre, float *dbias, const void *dout, const void *pre, HfDtype dtype, int64_t rows, int64_t columns, HfActivation activation, float beta);
+
+  /* ---- normalisation over rows of C. y = norm(sum) * weight + bias where sum = residual + dropout(x).
+   * residual NULL: sum is x after dropout. sum NULL when residual is NULL and dropout 0 (x itself is kept). weight, bias may be NULL.
+   * dropout keeps element i (of N*C) when hf_counter_uniform(key, i) >= dropout, times 1/(1-dropout). mean (N) NULL for rms. */
+  HfStatus (*layer_norm)(void *y, void *sum, float *mean, float *rstd, const void *x, const void *residual, const float *weight, const float *bias, HfDtype dtype, int64_t N, int64_t C, float eps, float dropout, uint64_t key);
+  /* dsum (N, C) is the gradient of the residual; dx that of x (NULL when x had no dropout: it equals dsum). dweight, dbias += (may be NULL).
+   * dsum may be dy. */
+  HfStatus (*layer_norm_backward)(void *dsum, void *dx, float *dweight, float *dbias, const void *dy, const void *sum, const float *mean, const float *rstd, const float *weight, HfDtype dtype, int64_t N, int64_t C, float dropout, uint64_t key);
+  HfStatus (*rms_norm)(void *y, float *rstd, const void *x, const float *weight, HfDtype dtype, int64_t N, int64_t C, float eps);
+  HfStatus (*rms_norm_backward)(void *dx, float *dweight, const void *dy, const void *x, const float *rstd, const float *weight, HfDtype dtype, int64_t N, int64_t C);
+
+  /* ---- dropout by counter: keep element i when hf_counter_uniform(key, i) >= p, times 1/(1-p). Its own backward. out may be x */
+  HfStatus (*dropout)(void *out, const void *x, HfDtype dtype, int64_t n, float p, uint64_t key);
+
+  /* ---- attention; lse (Nq, heads): log of the sum of exponentials, kept for the backward. A query without keys gives 0. */
+  HfStatus (*attention)(void *out, float *lse, const HfAttention *a);
+  /* dq, dk, dv with the strides of q, k, v and written (not added to) for every row */
+  HfStatus (*attention_backward)(void *dq, void *dk, void *dv, const void *dout, const void *out, const float *lse, const HfAttention *a);
+
+  /* ---- rotary positions, in place on x (N, heads, D): pairs (i, i + D/2); cosine and sine (N, D/2); inverse turns back */
+  HfStatus (*rotary)(void *x, HfDtype dtype, const float *cosine, const float *sine, int64_t N, int64_t heads, int64_t D, int64_t row_stride, bool inverse);
+
+  /* ---- embedding: out (N, C) = the sum of `tables` looked-up rows; each table[t] (rows[t], C), ids[t] (N) int64 */
+  HfStatus (*embedding)(void *out, const void *const *table, const int64_t *const *ids, const int64_t *rows, int tables, HfDtype dtype, int64_t N, int64_t C, int64_t *bad);
+  /* dtable[ids[i]] += dout[i], in order of i; rows of id `skip` get nothing (-1: none) */
+  HfStatus (*embedding_backward)(float *dtable, const void *dout, const int64_t *ids, HfDtype dtype, int64_t N, int64_t C, int64_t rows, int64_t skip);
+
+  /* ---- cross entropy of logits (N, V) rows ld apart. loss[i] = 0 where label == ignore. weight (V) may be NULL. Per row
+   *   (1-s) * w[y] * -logp[y] + s / V * sum_v w[v] * -logp[v]
+   * total[0] += w[y] (or 1) of the counted rows. lse (N) is kept. Other labels outside 0..V-1: HF_BAD_INDEX */
+  HfStatus (*cross_entropy)(float *loss, float *lse, double *total, const void *logits, const int64_t *labels, const float *weight, HfDtype dtype, int64_t N, int64_t V, int64_t ld, int64_t ignore, float smoothing, int64_t *bad);
+  /* dlogits[i, :] = dloss[i] * d loss[i] / d logits[i, :]; dlogits may be logits; rows ignored get zeros */
+  HfStatus (*cross_entropy_backward)(void *dlogits, const float *dloss, const void *logits, const float *lse, const int64_t *labels, const float *weight, HfDtype dtype, int64_t N, int64_t V, int64_t ld, int64_t ignore, float smoothing);
+
+  /* ---- optimizer: one pass over all parameters */
+  HfStatus (*adam)(const HfAdamParameter *parameters, int64_t count, const HfAdam *settings);
+  HfStatus (*sum_squares)(double *out, const float *const *tensors, const int64_t *sizes, int64_t count); /* out on the host; fixed order of summation; not finite if any entry is not */
+} HfKernels;
+
+/* The table of the processor; chosen from its instruction sets on the first call (HFLUA_ISA=plain|v3|v4 overrides). */
+const HfKernels *hf_cpu_kernels(void);
+/* Text for --version: "x86-64-v4, oneDNN 2.6.3, 2 threads". Opens the product library. */
+const char *hf_cpu_description(void);
+
+/* ---- bfloat16 and float16 as 16-bit patterns; round to nearest even */
+static inline float hf_bf16_to_float(uint16_t h) {
+  union { uint32_t u; float f; } v = {(uint32_t)h << 16};
+  return v.f;
+}
+static inline uint16_t hf_float_to_bf16(float x) {
+  union { float f; uint32_t u; } v = {x};
+  if ((v.u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((v.u >> 16) | 0x40); /* NaN stays NaN */
+  return (uint16_t)((v.u + 0x7fffu + ((v.u >> 16) & 1)) >> 16);
+}
+
+/* ---- the counter-based generator, the same on every device: 32 bits from (key, i), by two rounds of a 32-bit
+ * finaliser (the one of MurmurHash3), the key's halves added before each. */
+static inline uint32_t hf_counter_mix(uint32_t x) {
+  x ^= x >> 16; x *= 0x85ebca6bu;
+  x ^= x >> 13; x *= 0xc2b2ae35u;
+  return x ^ (x >> 16);
+}
+static inline uint32_t hf_counter_bits(uint64_t key, uint64_t i) {
+  uint32_t x = hf_counter_mix((uint32_t)i ^ (uint32_t)key) + (uint32_t)(i >> 32);
+  return hf_counter_mix(x ^ (uint32_t)(key >> 32));
+}
+/* uniform in [0, 1): 24 bits */
+static inline float hf_counter_uniform(uint64_t key, uint64_t i) {
+  return (float)(hf_counter_bits(key, i) >> 8) * (1.0f / 16777216.0f);
+}
+
+#endif

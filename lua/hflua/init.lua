@@ -1,0 +1,24 @@
+--- hflua: fine-tune and run transformers from Lua. `local hf = require "hflua"`.
+-- Every name is loaded when it is first used, so that a script starts at once.
+
+-- name in hf -> { module, field of the module (nil: the module itself) }
+local names = {
+  tensor = { "hflua.tensor" }, tokenizer = { "hflua.tokenizer" }, datasets = { "hflua.datasets" },
+  models = { "hflua.models" }, trainer = { "hflua.trainer" }, pipeline = { "hflua.pipeline" },
+  nn = { "hflua.nn" }, evaluate = { "hflua.evaluate" },
+  json = { "hflua.core.json" }, safetensors = { "hflua.core.safetensors" },
+  null = { "hflua.core.json", "null" },
+}
+
+local hf = { version = "0.1.0" }
+
+return setmetatable(hf, {
+  __index = function(self, name)
+    local entry = names[name]
+    if not entry then return nil end
+    local value = require(entry[1])
+    if entry[2] then value = value[entry[2]] end
+    rawset(self, name, value)
+    return value
+  end,
+})

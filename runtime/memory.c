@@ -1,0 +1,85 @@
+/* Host memory: malloc with errors, a test hook that fails the n-th allocation, growing buffers. */
+#include "memory.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long fail_countdown = -1; /* -1: HFLUA_FAIL_ALLOC not read yet; 0: off */
+
+static bool must_fail(void) {
+  if (fail_countdown < 0) {
+    const char *text = getenv("HFLUA_FAIL_ALLOC");
+    fail_countdown = text ? atol(text) : 0;
+  }
+  return fail_countdown && --fail_countdown == 0;
+}
+
+void hf_memory_fail_at(long n) { fail_countdown = n; }
+
+static void *checked(void *bytes, size_t size, const char *what, HfError *err) {
+  if (!bytes) hf_error_memory(err, what, size);
+  return bytes;
+}
+
+void *hf_malloc(size_t bytes, const char *what, HfError *err) {
+  return checked(must_fail() ? NULL : malloc(bytes ? bytes : 1), bytes, what, err);
+}
+
+void *hf_calloc(size_t bytes, const char *what, HfError *err) {
+  return checked(must_fail() ? NULL : calloc(1, bytes ? bytes : 1), bytes, what, err);
+}
+
+void *hf_realloc(void *old, size_t bytes, const char *what, HfError *err) {
+  return checked(must_fail() ? NULL : realloc(old, bytes ? bytes : 1), bytes, what, err);
+}
+
+void hf_free(void *bytes) { free(bytes); }
+
+char *hf_strndup(const char *text, size_t length, HfError *err) {
+  char *copy = hf_malloc(length + 1, "text", err);
+  if (!copy) return NULL;
+  memcpy(copy, text, length);
+  copy[length] = 0;
+  return copy;
+}
+
+bool hf_buffer_reserve(HfBuffer *buffer, size_t extra, HfError *err) {
+  if (extra > SIZE_MAX / 4 - buffer->size) return hf_error_memory(err, "buffer", extra);
+  size_t needed = buffer->size + extra + 1;
+  if (needed <= buffer->capacity) return true;
+  size_t capacity = buffer->capacity ? buffer->capacity : 64;
+  while (capacity < needed) capacity *= 2;
+  char *data = hf_realloc(buffer->data, capacity, "buffer", err);
+  if (!data) return false;
+  buffer->data = data;
+  buffer->capacity = capacity;
+  return true;
+}
+
+bool hf_buffer_append(HfBuffer *buffer, const void *bytes, size_t size, HfError *err) {
+  if (!hf_buffer_reserve(buffer, size, err)) return false;
+  if (size) memcpy(buffer->data + buffer->size, bytes, size);
+  buffer->size += size;
+  buffer->data[buffer->size] = 0;
+  return true;
+}
+
+bool hf_buffer_format(HfBuffer *buffer, HfError *err, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int size = vsnprintf(NULL, 0, format, args);
+  va_end(args);
+  if (size < 0) return hf_error_set(err, "format: invalid text");
+  if (!hf_buffer_reserve(buffer, (size_t)size, err)) return false;
+  va_start(args, format);
+  vsnprintf(buffer->data + buffer->size, (size_t)size + 1, format, args);
+  va_end(args);
+  buffer->size += (size_t)size;
+  return true;
+}
+
+void hf_buffer_free(HfBuffer *buffer) {
+  hf_free(buffer->data);
+  *buffer = (HfBuffer){0};
+}
