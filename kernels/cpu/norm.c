@@ -1,2 +1,2 @@
-#include "kernels.h"
-typedef int hf_no_empty_unit;
+#include "cpu.h"
+void HF_CPU(fill_norm)(HfKernels *k) { (void)k; }
