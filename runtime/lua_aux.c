@@ -7,11 +7,12 @@
 
 static int is_own_chunk(const lua_Debug *info) { return !strncmp(info->source, "=[hflua]", 8); }
 
-/* Pushes "file:line: " of the innermost Lua function outside hflua's own sources, or of the innermost at all. */
+/* Pushes "file:line: " of the innermost Lua function outside hflua's own sources, or of the innermost at all.
+ * In a hook level 0 is the function that was stopped. */
 static void push_where(lua_State *L) {
   lua_Debug info;
   const char *debug = getenv("HFLUA_DEBUG");
-  for (int level = 1; lua_getstack(L, level, &info); level++) {
+  for (int level = 0; lua_getstack(L, level, &info); level++) {
     lua_getinfo(L, "Sl", &info);
     if (info.currentline < 0 || (!debug && is_own_chunk(&info))) continue;
     lua_pushfstring(L, "%s:%d: ", info.short_src, info.currentline);
@@ -34,6 +35,49 @@ int hfL_errorf(lua_State *L, const char *format, ...) {
   vsnprintf(err.message, sizeof err.message, format, args);
   va_end(args);
   return hfL_raise(L, &err);
+}
+
+/* Adds "\n\tfile:line: in function 'name'". */
+static void add_frame(luaL_Buffer *text, const lua_Debug *info) {
+  lua_State *L = text->L;
+  if (*info->what == 'm')
+    lua_pushfstring(L, "\n\t%s:%d: in main chunk", info->short_src, info->currentline);
+  else if (*info->namewhat)
+    lua_pushfstring(L, "\n\t%s:%d: in %s '%s'", info->short_src, info->currentline, info->namewhat, info->name);
+  else
+    lua_pushfstring(L, "\n\t%s:%d: in function <%s:%d>", info->short_src, info->currentline, info->short_src, info->linedefined);
+  luaL_addvalue(text);
+}
+
+/* Pushes the frames of the recipe, ten at most; returns how many there are. */
+static int push_frames(lua_State *L) {
+  enum { SHOWN = 10 };
+  int frames = 0;
+  lua_Debug info;
+  luaL_Buffer text;
+  luaL_buffinit(L, &text);
+  for (int level = 0; lua_getstack(L, level, &info); level++) {
+    lua_getinfo(L, "Sln", &info);
+    if (info.currentline < 0 || is_own_chunk(&info)) continue;
+    if (++frames <= SHOWN) add_frame(&text, &info);
+    else if (frames == SHOWN + 1) luaL_addstring(&text, "\n\t...");
+  }
+  luaL_pushresult(&text);
+  return frames;
+}
+
+int hfL_traceback(lua_State *L) {
+  const char *message = lua_tostring(L, 1);
+  if (!message && luaL_callmeta(L, 1, "__tostring")) message = lua_tostring(L, -1);
+  if (!message) message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+  if (getenv("HFLUA_DEBUG")) {
+    luaL_traceback(L, L, message, 1);
+    return 1;
+  }
+  int frames = push_frames(L);
+  if (frames > 1) lua_pushfstring(L, "%s\nstack traceback:%s", message, lua_tostring(L, -1));
+  else lua_pushstring(L, message);
+  return 1;
 }
 
 void hfL_newclass(lua_State *L, const char *name, const luaL_Reg *methods) {

@@ -19,6 +19,10 @@
 int hfL_raise(lua_State *L, const HfError *err);
 int hfL_errorf(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Message handler for lua_pcall: the error as text and, below it, where it came from, without hflua's own functions
+ * (HFLUA_DEBUG set: with all of them). A traceback of one line would repeat the message and is left out. */
+int hfL_traceback(lua_State *L);
+
 /* Creates the metatable `name` with __index = methods (which may hold metamethods too: keys that begin with "__"
  * go into the metatable itself) and leaves it on the stack. */
 void hfL_newclass(lua_State *L, const char *name, const luaL_Reg *methods);

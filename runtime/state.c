@@ -16,6 +16,8 @@ static const luaL_Reg c_modules[] = {
 #undef MODULE
 };
 
+static int load_version(lua_State *L) { return lua_pushliteral(L, HFLUA_VERSION), 1; }
+
 static void preload_c_modules(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   for (size_t i = 0; i < sizeof c_modules / sizeof *c_modules; i++) {
@@ -23,6 +25,8 @@ static void preload_c_modules(lua_State *L) {
     lua_pushcfunction(L, c_modules[i].func);
     lua_setfield(L, -2, c_modules[i].name);
   }
+  lua_pushcfunction(L, load_version);
+  lua_setfield(L, -2, "hflua.core.version");
   lua_pop(L, 1);
 }
 
@@ -32,43 +36,77 @@ static const HfEmbeddedSource *find_embedded(const char *module) {
   return source->module ? source : NULL;
 }
 
+typedef struct FileReader {
+  FILE *file;
+  char bytes[4096];
+} FileReader;
+
+static const char *read_chunk(lua_State *L, void *data, size_t *size) {
+  FileReader *reader = data;
+  *size = fread(reader->bytes, 1, sizeof reader->bytes, reader->file);
+  return *size ? reader->bytes : NULL;
+}
+
+/* HFLUA_PATH=DIR (development): the module's file below DIR, when there is one, in place of the embedded source.
+ * Pushes the loaded chunk and returns 1, or returns 0. */
+static int load_override(lua_State *L, const char *module, const char *chunk) {
+  static const char *const forms[] = {"%s/%s.lua", "%s/%s/init.lua"};
+  lua_getfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
+  const char *root = lua_toboolean(L, -1) ? NULL : getenv("HFLUA_PATH");
+  lua_pop(L, 1);
+  if (!root) return 0;
+  const char *stem = luaL_gsub(L, module, ".", "/");
+  for (int i = 0; i < 2; i++) {
+    FileReader reader = {.file = fopen(lua_pushfstring(L, forms[i], root, stem), "rb")};
+    if (!reader.file) continue;
+    int failed = lua_load(L, read_chunk, &reader, chunk, "t"); /* protected: returns, whatever happens */
+    fclose(reader.file);
+    if (failed) lua_error(L);
+    return 1;
+  }
+  return 0;
+}
+
 /* package.searchers entry: the embedded source of a module, named "[hflua]/module" in error messages. */
 static int search_embedded(lua_State *L) {
   const char *module = luaL_checkstring(L, 1);
+  const char *chunk = lua_pushfstring(L, "=[hflua]/%s", module);
   const HfEmbeddedSource *source = find_embedded(module);
-  if (!source) {
-    lua_pushfstring(L, "no embedded module '%s'", module);
-    return 1;
+  if (!load_override(L, module, chunk)) {
+    if (!source) return lua_pushfstring(L, "no embedded module '%s'", module), 1;
+    if (luaL_loadbufferx(L, source->text, source->size, chunk, "t")) return lua_error(L);
   }
-  char chunk[256];
-  snprintf(chunk, sizeof chunk, "=[hflua]/%s", module);
-  if (luaL_loadbufferx(L, source->text, source->size, chunk, "t")) return lua_error(L);
   lua_pushstring(L, chunk + 1);
   return 2;
 }
 
-/* HFLUA_PATH=DIR: Lua sources are taken from DIR first (development). */
-static void set_search_path(lua_State *L) {
-  const char *root = getenv("HFLUA_PATH");
-  if (!root) return;
+/* package.searchers entry: a file of package.path, text only. */
+static int search_file(lua_State *L) {
+  luaL_checkstring(L, 1);
   lua_getglobal(L, "package");
-  lua_getfield(L, -1, "path");
-  lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", root, root, lua_tostring(L, -1));
-  lua_setfield(L, -3, "path");
-  lua_pop(L, 2);
+  lua_getfield(L, -1, "searchpath");
+  lua_pushvalue(L, 1);
+  lua_getfield(L, -3, "path");
+  lua_call(L, 2, 2);
+  if (lua_isnil(L, -2)) return 1; /* the list of files that were tried */
+  lua_pop(L, 1);
+  if (luaL_loadfilex(L, lua_tostring(L, -1), "t")) return lua_error(L);
+  lua_insert(L, -2);
+  return 2;
 }
 
-/* Puts search_embedded behind the preload searcher, or behind the file searcher when HFLUA_PATH is set. */
-static void add_embedded_searcher(lua_State *L) {
-  lua_Integer place = getenv("HFLUA_PATH") ? 3 : 2;
+/* Searchers: preload, embedded sources, files of package.path, then the two for C libraries. */
+static void set_searchers(lua_State *L) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "searchers");
-  for (lua_Integer i = (lua_Integer)luaL_len(L, -1); i >= place; i--) {
+  lua_pushcfunction(L, search_file);
+  lua_rawseti(L, -2, 2);
+  for (lua_Integer i = luaL_len(L, -1); i >= 2; i--) {
     lua_rawgeti(L, -1, i);
     lua_rawseti(L, -2, i + 1);
   }
   lua_pushcfunction(L, search_embedded);
-  lua_rawseti(L, -2, place);
+  lua_rawseti(L, -2, 2);
   lua_pop(L, 2);
 }
 
@@ -117,13 +155,24 @@ static void refuse_bytecode(lua_State *L) {
   lua_register(L, "dofile", dofile_text_only);
 }
 
-lua_State *hf_state_new(void) {
-  lua_State *L = luaL_newstate();
-  if (!L) return NULL;
+/* The part that may raise for want of memory. */
+static int fill_state(lua_State *L) {
   luaL_openlibs(L);
   preload_c_modules(L);
-  set_search_path(L);
-  add_embedded_searcher(L);
+  set_searchers(L);
   refuse_bytecode(L);
+  return 0;
+}
+
+lua_State *hf_state_new(bool ignore_environment) {
+  lua_State *L = luaL_newstate();
+  if (!L) return NULL;
+  lua_pushboolean(L, ignore_environment);
+  lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV"); /* read by luaL_openlibs */
+  lua_pushcfunction(L, fill_state);
+  if (lua_pcall(L, 0, 0, 0)) {
+    lua_close(L);
+    return NULL;
+  }
   return L;
 }

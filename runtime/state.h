@@ -1,6 +1,7 @@
 /* The Lua state of hflua: embedded Lua sources and the C modules they stand on. */
 #ifndef HF_STATE_H
 #define HF_STATE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <lua.h>
 
@@ -13,7 +14,8 @@ typedef struct HfEmbeddedSource {
 extern const HfEmbeddedSource hf_embedded_sources[];
 
 /* A state with the standard libraries, the C modules of modules/ and a searcher for the embedded sources;
- * with HFLUA_PATH set, files below that folder are used in their place. NULL when memory is short. */
-lua_State *hf_state_new(void);
+ * with HFLUA_PATH set, files below that folder are used in their place. `ignore_environment` leaves HFLUA_PATH,
+ * LUA_PATH and LUA_CPATH unread. NULL when memory is short. */
+lua_State *hf_state_new(bool ignore_environment);
 
 #endif
