@@ -7,7 +7,7 @@
 
 static long fail_countdown = -1; /* -1: HFLUA_FAIL_ALLOC not read yet; 0: off */
 
-static bool must_fail(void) {
+bool hf_memory_must_fail(void) {
   if (fail_countdown < 0) {
     const char *text = getenv("HFLUA_FAIL_ALLOC");
     fail_countdown = text ? atol(text) : 0;
@@ -23,15 +23,15 @@ static void *checked(void *bytes, size_t size, const char *what, HfError *err) {
 }
 
 void *hf_malloc(size_t bytes, const char *what, HfError *err) {
-  return checked(must_fail() ? NULL : malloc(bytes ? bytes : 1), bytes, what, err);
+  return checked(hf_memory_must_fail() ? NULL : malloc(bytes ? bytes : 1), bytes, what, err);
 }
 
 void *hf_calloc(size_t bytes, const char *what, HfError *err) {
-  return checked(must_fail() ? NULL : calloc(1, bytes ? bytes : 1), bytes, what, err);
+  return checked(hf_memory_must_fail() ? NULL : calloc(1, bytes ? bytes : 1), bytes, what, err);
 }
 
 void *hf_realloc(void *old, size_t bytes, const char *what, HfError *err) {
-  return checked(must_fail() ? NULL : realloc(old, bytes ? bytes : 1), bytes, what, err);
+  return checked(hf_memory_must_fail() ? NULL : realloc(old, bytes ? bytes : 1), bytes, what, err);
 }
 
 void hf_free(void *bytes) { free(bytes); }

@@ -16,6 +16,8 @@ char *hf_strndup(const char *text, size_t length, HfError *err); /* adds the fin
 
 /* The n-th allocation from now fails (1 = the next); 0 turns it off. For tests. */
 void hf_memory_fail_at(long n);
+/* Counts one allocation made elsewhere (a device's) and tells whether it is the one to fail. */
+bool hf_memory_must_fail(void);
 
 /* *out = a * b, a + b; false when it does not fit. */
 static inline bool hf_mul_u64(uint64_t *out, uint64_t a, uint64_t b) { return !__builtin_mul_overflow(a, b, out); }

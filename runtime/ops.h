@@ -8,6 +8,7 @@
 /* ---- element by element (ops_elementwise.c) */
 HfTensor *hf_unary(HfTensor *x, HfUnary op, double p, HfError *err);
 HfTensor *hf_binary(HfTensor *a, HfTensor *b, HfBinary op, HfError *err);
+HfTensor *hf_integer_divide(HfTensor *a, HfTensor *b, HfError *err); /* int64, truncating; by 0 gives 0 */
 HfTensor *hf_compare(HfTensor *a, HfTensor *b, HfCompare op, HfError *err); /* bool */
 HfTensor *hf_where(HfTensor *condition, HfTensor *a, HfTensor *b, HfError *err);
 HfTensor *hf_masked_fill(HfTensor *x, HfTensor *mask, double value, HfError *err);
@@ -17,7 +18,6 @@ HfTensor *hf_to_device(HfTensor *x, HfDevice *device, HfError *err);   /* likewi
 HfTensor *hf_contiguous(HfTensor *x, HfError *err);                    /* likewise */
 HfTensor *hf_clone(HfTensor *x, HfError *err);
 HfTensor *hf_dropout(HfTensor *x, double p, bool training, HfError *err); /* counter-based: hf_dropout_key */
-HfTensor *hf_tri(HfTensor *x, int64_t diagonal, bool upper, HfError *err); /* tril, triu */
 
 /* ---- shapes (ops_shape.c); views share the storage */
 HfTensor *hf_reshape(HfTensor *x, int ndim, const int64_t *shape, HfError *err); /* one -1 allowed; copies when it must */
@@ -37,6 +37,7 @@ HfTensor *hf_cat(HfTensor *const *x, int count, int64_t dim, HfError *err);
 HfTensor *hf_stack(HfTensor *const *x, int count, int64_t dim, HfError *err);
 HfTensor *hf_repeat(HfTensor *x, int ndim, const int64_t *times, HfError *err);
 HfTensor *hf_repeat_interleave(HfTensor *x, int64_t times, int64_t dim, HfError *err);
+HfTensor *hf_tri(HfTensor *x, int64_t diagonal, bool upper, HfError *err); /* tril, triu */
 
 /* ---- reductions (ops_reduce.c); dim_count 0: over everything */
 HfTensor *hf_reduce(HfTensor *x, HfReduce op, int dim_count, const int64_t *dims, bool keepdim, HfError *err);

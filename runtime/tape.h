@@ -7,8 +7,7 @@
 #define HF_TAPE_H
 #include "tensor.h"
 
-#define HF_MAX_INPUTS 8
-#define HF_MAX_SAVED 12
+#define HF_MAX_OUTPUTS 4
 
 /* One kind of operation. `backward` sets dinp[i] (a new reference) for every i with node->wants[i]; a NULL left there
  * means zero, or that the gradient was already added through hf_grad_target. dout[j] is NULL when output j got none. */
@@ -18,18 +17,29 @@ typedef struct HfOperation {
   void (*release)(void *context); /* frees what the context owns beyond its bytes; may be NULL */
 } HfOperation;
 
+/* An operand as the backward sees it: where its gradient goes and what shape that has. */
+typedef struct HfEdge {
+  HfTensor *leaf;   /* owned; for leaves that want a gradient */
+  HfNode *node;     /* owned; for results of earlier operations */
+  int output;       /* which result of `node` */
+  HfDevice *device;
+  HfDtype dtype;
+  int ndim;
+  int64_t shape[HF_MAX_DIMS];
+} HfEdge;
+
 struct HfNode {
   int64_t references;
   const HfOperation *operation;
-  uint64_t order;                  /* grows with each recorded operation */
+  uint64_t order;                   /* grows with each recorded operation */
   int inputs, outputs, saved_count;
-  HfTensor *input[HF_MAX_INPUTS];  /* owned; NULL where the operand wants no gradient */
-  bool wants[HF_MAX_INPUTS];
-  HfTensor *saved[HF_MAX_SAVED];   /* owned, without history; NULL allowed */
-  uint64_t saved_version[HF_MAX_SAVED];
-  HfTensor *grad[2];               /* gradients gathered for the outputs during the walk; owned */
-  bool released;                   /* saved values were given back by an earlier backward */
-  void *context;                   /* the operation's parameters; a copy made by hf_tape_record; owned */
+  HfEdge *edge;                     /* (inputs) */
+  bool *wants;                      /* (inputs): does operand i want a gradient? */
+  HfTensor **saved;                 /* (saved_count); owned, without history of this node; NULL allowed */
+  uint64_t *saved_version;          /* (saved_count) */
+  HfTensor *grad[HF_MAX_OUTPUTS];   /* gradients gathered for the outputs during the walk; owned */
+  bool queued, released;            /* waiting in the walk; saved values were given back by an earlier one */
+  void *context;                    /* the operation's parameters; a copy made by hf_tape_record; owned */
 };
 
 /* What an operation hands over. Arrays may hold NULL. Nothing is retained when no input wants a gradient or the tape
@@ -52,6 +62,10 @@ bool hf_tape_set_enabled(bool enabled); /* returns the old setting */
 /* Walks back from `root` (gradient NULL: ones, and then root must hold one element); leaf gradients are added to. Frees the
  * nodes' saved values as it goes unless retain_graph. An error leaves gradients already written. */
 bool hf_backward(HfTensor *root, HfTensor *gradient, bool retain_graph, HfError *err);
+
+/* Gradients for the leaves, for backward functions that were walked to inside another walk (recomputation): the
+ * gradient g (a new reference, taken) is added to leaf t. */
+bool hf_grad_add(HfTensor *t, HfTensor *g, HfError *err);
 
 /* For backward functions that can write straight into the gradient of input i (a product with beta): a contiguous float32
  * tensor of the input's shape (borrowed), and *beta = 1 to add to it or 0 to overwrite. NULL with err set on failure.

@@ -1,0 +1,208 @@
+/* Products: matmul by PyTorch's rules, and the linear layer with its activation. */
+#include "ops_internal.h"
+
+/* A matrix operand of the product kernel: rows `ld` apart, maybe transposed. Strided views whose rows or columns are
+ * contiguous are used as they are; anything else is copied. */
+typedef struct Matrix {
+  HfTensor *t;      /* owned */
+  bool transposed;
+  int64_t ld, step; /* elements between rows of the stored matrix, and between matrices */
+} Matrix;
+
+static bool rows_are_dense(const HfTensor *t, int row, int column) {
+  return (t->stride[column] == 1 || t->shape[column] == 1) && (t->stride[row] >= t->shape[column] || t->shape[row] == 1);
+}
+
+/* The last two dims of t (2 or 3 dims) as a Matrix. */
+static bool as_matrix(Matrix *m, HfTensor *t, HfError *err) {
+  int row = t->ndim - 2, column = t->ndim - 1;
+  m->transposed = !rows_are_dense(t, row, column) && rows_are_dense(t, column, row);
+  m->t = m->transposed || rows_are_dense(t, row, column) ? (hf_tensor_retain(t), t) : hf_contiguous(t, err);
+  if (!m->t) return false;
+  int64_t width = m->t->shape[m->transposed ? row : column], ld = m->t->stride[m->transposed ? column : row];
+  m->ld = ld >= width && ld > 0 ? ld : (width ? width : 1);
+  m->step = m->t->ndim == 3 && m->t->shape[0] > 1 ? m->t->stride[0] : 0;
+  return true;
+}
+
+/* c = op(a) op(b) + beta c over 2-d or 3-d operands of one dtype; batch of 1 is repeated. */
+static bool product(HfTensor *c, HfTensor *a, bool transpose_a, HfTensor *b, bool transpose_b, float beta, HfError *err) {
+  Matrix ma = {0}, mb = {0};
+  bool ok = as_matrix(&ma, a, err) && as_matrix(&mb, b, err);
+  if (ok) {
+    int64_t m = c->shape[c->ndim - 2], n = c->shape[c->ndim - 1], k = a->shape[transpose_a ? a->ndim - 2 : a->ndim - 1];
+    HfMatmul p = {.dtype = c->dtype, .transpose_a = transpose_a != ma.transposed, .transpose_b = transpose_b != mb.transposed,
+                  .m = m, .n = n, .k = k, .batch = c->ndim == 3 ? c->shape[0] : 1, .alpha = 1, .beta = beta,
+                  .a = hf_tensor_data(ma.t), .lda = ma.ld, .stride_a = ma.step, .b = hf_tensor_data(mb.t), .ldb = mb.ld, .stride_b = mb.step,
+                  .c = hf_tensor_data(c), .ldc = n ? n : 1, .stride_c = m * n};
+    ok = hf_check(hf_tensor_kernels(c)->matmul(&p), "matmul", c, err);
+  }
+  hf_tensor_release(ma.t), hf_tensor_release(mb.t);
+  return ok;
+}
+
+/* ---- the product of (B, m, k) and (B, k, n), either batch maybe 1; its gradients are products again */
+
+static HfTensor *bmm_gradient(HfNode *node, int i, HfTensor *g, HfError *err) {
+  HfTensor *a = node->saved[0], *b = node->saved[1];
+  const HfEdge *e = &node->edge[i];
+  int64_t shape[3] = {g->shape[0], e->shape[1], e->shape[2]};
+  HfTensor *d = hf_empty_as(g, HF_FLOAT32, 3, shape, err);
+  bool ok = d && (i ? product(d, a, true, g, false, 0, err) : product(d, g, false, b, true, 0, err));
+  if (!ok) return hf_then(d, NULL);
+  return hf_then(d, hf_sum_to_edge(d, e, err));
+}
+
+static bool bmm_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
+  HfTensor *g = hf_float_contiguous(dout[0], err);
+  bool ok = g != NULL;
+  for (int i = 0; i < 2 && ok; i++)
+    if (node->wants[i]) ok = (dinp[i] = bmm_gradient(node, i, g, err)) != NULL;
+  hf_tensor_release(g);
+  return ok;
+}
+static const HfOperation bmm_operation = {"matmul", bmm_backward, NULL};
+
+static HfTensor *bmm(HfTensor *a, HfTensor *b, HfError *err) {
+  if (!a || !b) return NULL;
+  int64_t shape[3] = {a->shape[0] > b->shape[0] ? a->shape[0] : b->shape[0], a->shape[1], b->shape[2]};
+  if (!a->shape[0] || !b->shape[0]) shape[0] = 0;
+  HfTensor *c = hf_empty_as(a, HF_FLOAT32, 3, shape, err);
+  if (c && hf_tensor_numel(c) && !product(c, a, false, b, false, 0, err)) c = hf_then(c, NULL);
+  return hf_recorded(c, HF_OK, &(HfRecord){&bmm_operation, HF_INPUTS(a, b), HF_SAVED(a, b)}, err);
+}
+
+/* x as (batch, r, c): leading dims expanded to `lead` and folded; a lone matrix stays a batch of 1. */
+static HfTensor *folded(HfTensor *x, int lead_ndim, const int64_t *lead, HfError *err) {
+  int64_t shape[HF_MAX_DIMS], all[3] = {x->ndim == 2 ? 1 : -1, x->shape[x->ndim - 2], x->shape[x->ndim - 1]};
+  if (x->ndim == 2) return hf_reshape(x, 3, all, err);
+  memcpy(shape, lead, (size_t)lead_ndim * sizeof *shape);
+  shape[lead_ndim] = all[1], shape[lead_ndim + 1] = all[2];
+  all[0] = 1;
+  for (int d = 0; d < lead_ndim; d++) all[0] *= lead[d];
+  HfTensor *wide = hf_expand(x, lead_ndim + 2, shape, err);
+  return hf_then(wide, hf_reshape(wide, 3, all, err));
+}
+
+static HfTensor *matmul_matrices(HfTensor *a, HfTensor *b, HfError *err) {
+  int64_t shape[HF_MAX_DIMS], m = a->shape[a->ndim - 2], n = b->shape[b->ndim - 1];
+  int lead;
+  char x[HF_DESCRIPTION_SIZE], y[HF_DESCRIPTION_SIZE];
+  if (a->shape[a->ndim - 1] != b->shape[b->ndim - 2])
+    return hf_error_set(err, "matmul: inner sizes differ: a %s, b %s", hf_tensor_describe(a, x), hf_tensor_describe(b, y)), NULL;
+  if (!hf_shape_broadcast(a->ndim - 2, a->shape, b->ndim - 2, b->shape, &lead, shape))
+    return hf_error_set(err, "matmul: batch sizes do not broadcast: a %s, b %s", hf_tensor_describe(a, x), hf_tensor_describe(b, y)), NULL;
+  if (b->ndim == 2 && a->ndim > 2) { /* one tall product */
+    int64_t tall[3] = {1, -1, a->shape[a->ndim - 1]};
+    if (!hf_tensor_numel(a)) tall[1] = 0, tall[0] = 1;
+    HfTensor *p = hf_reshape(a, 3, tall, err), *q = folded(b, 0, NULL, err), *c = bmm(p, q, err);
+    hf_tensor_release(p), hf_tensor_release(q);
+    shape[lead] = m, shape[lead + 1] = n;
+    return hf_then(c, hf_reshape(c, lead + 2, shape, err));
+  }
+  HfTensor *p = folded(a, lead, shape, err), *q = p ? folded(b, lead, shape, err) : NULL, *c = bmm(p, q, err);
+  hf_tensor_release(p), hf_tensor_release(q);
+  shape[lead] = m, shape[lead + 1] = n;
+  return hf_then(c, hf_reshape(c, lead + 2, shape, err));
+}
+
+static HfTensor *matmul_float(HfTensor *a, HfTensor *b, HfError *err) {
+  HfTensor *p = a->ndim == 1 ? hf_unsqueeze(a, 0, err) : (hf_tensor_retain(a), a);
+  HfTensor *q = b->ndim == 1 ? hf_unsqueeze(b, 1, err) : (hf_tensor_retain(b), b);
+  HfTensor *c = p && q ? matmul_matrices(p, q, err) : NULL;
+  hf_tensor_release(p), hf_tensor_release(q);
+  if (b->ndim == 1) c = hf_then(c, hf_squeeze(c, &(int64_t){-1}, err));
+  if (a->ndim == 1) c = hf_then(c, hf_squeeze(c, &(int64_t){b->ndim == 1 ? -1 : -2}, err));
+  return c;
+}
+
+HfTensor *hf_matmul(HfTensor *a, HfTensor *b, HfError *err) {
+  char x[HF_DESCRIPTION_SIZE], y[HF_DESCRIPTION_SIZE];
+  if (!a || !b) return NULL;
+  if (!a->ndim || !b->ndim || !hf_same_device("matmul", a, b, err))
+    return hf_error_set(err, "matmul: expected operands of at least 1 dim on one device: a %s, b %s", hf_tensor_describe(a, x), hf_tensor_describe(b, y)), NULL;
+  HfTensor *p = hf_cast(a, HF_FLOAT32, err), *q = hf_cast(b, HF_FLOAT32, err), *c = p && q ? matmul_float(p, q, err) : NULL;
+  hf_tensor_release(p), hf_tensor_release(q);
+  return a->dtype == b->dtype ? hf_back_to(c, a->dtype, err) : c;
+}
+
+/* ---- linear: y = activation(x W^T + b). Saves x, W and, with an activation, the values before it.
+ * dpre = dy activation'(pre);  dx = dpre W;  dW += dpre^T x;  db += column sums of dpre */
+
+typedef struct LinearContext {
+  HfActivation activation;
+  int64_t rows;
+} LinearContext;
+
+/* dpre and the bias gradient in one pass; dpre is a new reference. */
+static HfTensor *before_activation(HfNode *node, HfTensor *dy, HfError *err) {
+  LinearContext *c = node->context;
+  HfTensor *pre = node->saved[2], *g = hf_float_contiguous(dy, err), *dbias = NULL, *dpre;
+  float beta = 0;
+  if (g && node->wants[2] && !(dbias = hf_grad_target(node, 2, &beta, err))) g = hf_then(g, NULL);
+  if (!g) return NULL;
+  dpre = pre ? hf_empty_like(g, err) : (hf_tensor_retain(g), g);
+  HfStatus status = HF_OK;
+  if (dpre && (pre || dbias))
+    status = hf_tensor_kernels(g)->bias_activation_backward(hf_tensor_data(dpre), dbias ? hf_tensor_data(dbias) : NULL, hf_tensor_data(g), pre ? hf_tensor_data(pre) : NULL,
+                                                            HF_FLOAT32, c->rows, g->ndim ? g->shape[g->ndim - 1] : 1, c->activation, beta);
+  if (dpre && !hf_check(status, "linear", g, err)) dpre = hf_then(dpre, NULL);
+  return hf_then(g, dpre);
+}
+
+/* t seen as (rows, columns); a new reference without history */
+static HfTensor *flat(HfTensor *t, int64_t rows, int64_t columns, HfError *err) {
+  return hf_tensor_view(t, t->offset, 2, (int64_t[]){rows, columns}, (int64_t[]){columns, 1}, err);
+}
+
+static bool linear_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
+  LinearContext *c = node->context;
+  HfTensor *w = node->saved[1], *x = flat(node->saved[0], c->rows, w->shape[1], err), *dpre = x ? before_activation(node, dout[0], err) : NULL;
+  HfTensor *g = dpre ? flat(dpre, c->rows, w->shape[0], err) : NULL;
+  bool ok = g != NULL;
+  for (int i = 0; i < 2 && ok; i++) {
+    float beta;
+    if (!node->wants[i]) continue;
+    HfTensor *target = hf_grad_target(node, i, &beta, err), *d = target ? flat(target, i ? w->shape[0] : c->rows, w->shape[1], err) : NULL;
+    ok = d && (i ? product(d, g, true, x, false, beta, err) : product(d, g, false, w, false, beta, err));
+    hf_tensor_release(d);
+  }
+  hf_tensor_release(g), hf_tensor_release(dpre), hf_tensor_release(x);
+  return ok;
+}
+static const HfOperation linear_operation = {"linear", linear_backward, NULL};
+
+static bool check_linear(const HfTensor *x, const HfTensor *w, const HfTensor *b, HfError *err) {
+  char a[HF_DESCRIPTION_SIZE], c[HF_DESCRIPTION_SIZE];
+  if (w->ndim != 2 || !x->ndim || x->shape[x->ndim - 1] != w->shape[1])
+    return hf_error_set(err, "linear: inner sizes differ: input %s, weight %s", hf_tensor_describe(x, a), hf_tensor_describe(w, c));
+  if (b && (b->ndim != 1 || b->shape[0] != w->shape[0]))
+    return hf_error_set(err, "linear: bias %s does not fit weight %s", hf_tensor_describe(b, a), hf_tensor_describe(w, c));
+  return hf_same_device("linear", x, w, err) && (!b || hf_same_device("linear", x, b, err));
+}
+
+static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivation activation, HfError *err) {
+  HfTensor *inputs[3] = {x, w, b}, *out, *pre = NULL;
+  int64_t shape[HF_MAX_DIMS], in = w->shape[1], width = w->shape[0];
+  LinearContext context = {activation, in ? hf_tensor_numel(x) / in : 0};
+  memcpy(shape, x->shape, sizeof shape);
+  shape[x->ndim - 1] = width;
+  out = hf_empty_as(x, HF_FLOAT32, x->ndim, shape, err);
+  bool keep = activation != HF_ACT_NONE && hf_tape_wants(inputs, 3);
+  if (!out || (keep && !(pre = hf_empty_like(out, err)))) return hf_then(out, NULL);
+  HfMatmul m = {.dtype = HF_FLOAT32, .transpose_b = true, .m = context.rows, .n = width, .k = in, .batch = 1, .alpha = 1,
+                .a = hf_tensor_data(x), .lda = in, .b = hf_tensor_data(w), .ldb = in, .c = hf_tensor_data(out), .ldc = width,
+                .bias = b ? hf_tensor_data(b) : NULL, .activation = activation, .pre = pre ? hf_tensor_data(pre) : NULL};
+  HfStatus status = hf_tensor_kernels(x)->matmul(&m);
+  out = hf_recorded(out, status, &(HfRecord){&linear_operation, .inputs = inputs, .input_count = 3, HF_SAVED(x, w, pre), HF_CONTEXT(context)}, err);
+  hf_tensor_release(pre);
+  return out;
+}
+
+HfTensor *hf_linear(HfTensor *x, HfTensor *weight, HfTensor *bias, HfActivation activation, HfError *err) {
+  if (!x || !weight || !check_linear(x, weight, bias, err)) return NULL;
+  HfTensor *p = hf_float_contiguous(x, err), *w = hf_float_contiguous(weight, err), *b = bias ? hf_float_contiguous(bias, err) : NULL;
+  HfTensor *out = p && w && (b || !bias) ? linear_float(p, w, b, activation, err) : NULL;
+  hf_tensor_release(p), hf_tensor_release(w), hf_tensor_release(b);
+  return hf_back_to(out, x->dtype, err);
+}

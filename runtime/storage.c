@@ -1,0 +1,38 @@
+/* Storages: refcounted bytes on a device. */
+#include "tensor.h"
+#include "memory.h"
+
+static int64_t live_storages;
+static uint64_t allocated_bytes;
+
+int64_t hf_storage_count(void) { return live_storages; }
+uint64_t hf_storage_allocated(void) { return allocated_bytes; }
+
+HfStorage *hf_storage_wrap(HfDevice *device, void *data, size_t size, void (*release)(HfStorage *), void *owner, HfError *err) {
+  HfStorage *s = hf_calloc(sizeof *s, "storage", err);
+  if (!s) return NULL;
+  *s = (HfStorage){.references = 1, .device = device, .data = data, .size = size, .release = release, .owner = owner};
+  live_storages++;
+  return s;
+}
+
+HfStorage *hf_storage_new(HfDevice *device, size_t size, HfError *err) {
+  void *data = hf_memory_must_fail() ? NULL : device->kernels->alloc(size);
+  if (!data) return hf_error_memory(err, device->name, size), NULL;
+  HfStorage *s = hf_storage_wrap(device, data, size, NULL, NULL, err);
+  if (!s) return device->kernels->free(data, size), NULL;
+  allocated_bytes += size;
+  device->bytes += (int64_t)size;
+  if (device->bytes > device->peak_bytes) device->peak_bytes = device->bytes;
+  return s;
+}
+
+void hf_storage_retain(HfStorage *s) { s->references++; }
+
+void hf_storage_release(HfStorage *s) {
+  if (!s || --s->references) return;
+  live_storages--;
+  if (s->release) s->release(s);
+  else s->device->kernels->free(s->data, s->size), s->device->bytes -= (int64_t)s->size;
+  hf_free(s);
+}
