@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "json_names.h"
+#include "utf8.h"
 
 /* What may come next. */
 enum { VALUE, VALUE_OR_END, NAME_OR_END, NAME, COMMA_OR_END, DONE, FAILED };
@@ -54,29 +55,6 @@ static HfJsonEvent unexpected(const HfJsonScanner *s, HfError *err, const char *
 
 /* ---- strings */
 
-/* Bytes of the well-formed UTF-8 sequence at p (1 to 4), 0 when there is none: overlong forms, surrogates and values
- * above U+10FFFF are not well-formed (table 3-7 of the Unicode standard). */
-static size_t utf8_length(const unsigned char *p, size_t left) {
-  unsigned char low = 0x80, high = 0xBF;
-  size_t length = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-  if (length > left) return 0;
-  if (p[0] == 0xE0) low = 0xA0;
-  if (p[0] == 0xED) high = 0x9F;
-  if (p[0] == 0xF0) low = 0x90;
-  if (p[0] == 0xF4) high = 0x8F;
-  for (size_t i = 1; i < length; i++, low = 0x80, high = 0xBF)
-    if (p[i] < low || p[i] > high) return 0;
-  return length;
-}
-
-static size_t utf8_encode(char out[4], uint32_t c) {
-  if (c < 0x80) return out[0] = (char)c, 1;
-  size_t length = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-  for (size_t i = length; --i; c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
-  out[0] = (char)((0xF00 >> length) | c);
-  return length;
-}
-
 /* The four hexadecimal digits at `at`, or -1. */
 static int32_t hex4(const HfJsonScanner *s, size_t at) {
   int32_t value = 0;
@@ -105,7 +83,7 @@ static bool scan_unicode_escape(HfJsonScanner *s, HfError *err) {
   }
   if (c >= 0xDC00 && c < 0xE000) return hf_json_fail(s, start, err, "lone surrogate \\u%04x", (unsigned)c);
   char bytes[4];
-  return hf_buffer_append(&s->scratch, bytes, utf8_encode(bytes, (uint32_t)c), err);
+  return hf_buffer_append(&s->scratch, bytes, hf_utf8_encode(bytes, (uint32_t)c), err);
 }
 
 /* With the scanner at a backslash. */
@@ -123,13 +101,11 @@ static bool scan_escape(HfJsonScanner *s, HfError *err) {
 
 /* The scanner behind the plain bytes at its place; false at a byte that may not stand there. */
 static bool scan_plain(HfJsonScanner *s, HfError *err) {
-  const unsigned char *text = (const unsigned char *)s->text;
   size_t at = s->at;
-  while (at < s->size && text[at] != '"' && text[at] != '\\') {
-    if (text[at] >= 0x20 && text[at] < 0x80) { at++; continue; }
-    size_t length = text[at] < 0x20 ? 0 : utf8_length(text + at, s->size - at);
-    if (!length && text[at] < 0x20) return hf_json_fail(s, at, err, "raw control byte 0x%02x in a string (write \\u%04x)", text[at], text[at]);
-    if (!length) return hf_json_fail(s, at, err, "invalid UTF-8: byte 0x%02x", text[at]);
+  for (unsigned char c; at < s->size && (c = (unsigned char)s->text[at]) != '"' && c != '\\';) {
+    size_t length = c < 0x20 ? 0 : c < 0x80 ? 1 : hf_utf8_length(s->text + at, s->size - at);
+    if (!length && c < 0x20) return hf_json_fail(s, at, err, "raw control byte 0x%02x in a string (write \\u%04x)", c, c);
+    if (!length) return hf_json_fail(s, at, err, "invalid UTF-8: byte 0x%02x", c);
     at += length;
   }
   s->at = at;

@@ -45,7 +45,7 @@ local function show(v) return type(v) == "string" and ("%q"):format(v) or tostri
 --- Deep equality of plain values; the message names the first difference.
 function t.same(actual, expected, path)
   path = path or "value"
-  if type(actual) == "table" and type(expected) == "table" and not getmetatable(expected) then
+  if type(actual) == "table" and type(expected) == "table" and not (getmetatable(expected) or {}).__eq then
     for k, v in pairs(expected) do t.same(actual[k], v, path .. "." .. tostring(k)) end
     for k in pairs(actual) do
       if expected[k] == nil then error(("%s.%s: unexpected %s"):format(path, tostring(k), show(actual[k])), 2) end
