@@ -28,9 +28,9 @@ typedef struct DnnlVersion {
 static int (*dnnl_sgemm)(char transpose_a, char transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
                          int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
-static bool onednn_product(const HfMatmul *m, const float *a, const float *b, float *c) {
-  return dnnl_sgemm(m->transpose_a ? 'T' : 'N', m->transpose_b ? 'T' : 'N', m->m, m->n, m->k, m->alpha, a, m->lda, b, m->ldb,
-                    m->beta, c, m->ldc) == 0;
+static bool onednn_product(const HfMatmul *m) {
+  return dnnl_sgemm(m->transpose_a ? 'T' : 'N', m->transpose_b ? 'T' : 'N', m->m, m->n, m->k, m->alpha, m->a, m->lda, m->b,
+                    m->ldb, m->beta, m->c, m->ldc) == 0;
 }
 
 static bool open_onednn(void) {
@@ -50,11 +50,11 @@ enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
 static void (*cblas_sgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
                            const float *b, int ldb, float beta, float *c, int ldc);
 
-static bool openblas_product(const HfMatmul *m, const float *a, const float *b, float *c) {
+static bool openblas_product(const HfMatmul *m) {
   int64_t largest = m->m | m->n | m->k | m->lda | m->ldb | m->ldc;
   if (largest > INT32_MAX) return false;
   cblas_sgemm(ROW_MAJOR, m->transpose_a ? TRANSPOSE : NO_TRANSPOSE, m->transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int)m->m,
-              (int)m->n, (int)m->k, m->alpha, a, (int)m->lda, b, (int)m->ldb, m->beta, c, (int)m->ldc);
+              (int)m->n, (int)m->k, m->alpha, m->a, (int)m->lda, m->b, (int)m->ldb, m->beta, m->c, (int)m->ldc);
   return true;
 }
 

@@ -5,8 +5,9 @@
 
 typedef struct HfProductLibrary {
   const char *name; /* "oneDNN 2.6.3" */
-  /* One row-major float32 product as in HfMatmul, without bias and activation. NULL: no library, product.c does it. */
-  bool (*product)(const HfMatmul *m, const float *a, const float *b, float *c);
+  /* One row-major float32 product as in HfMatmul, without batch, bias and activation; false: it cannot. NULL: no
+   * library, product.c does it. */
+  bool (*product)(const HfMatmul *m);
 } HfProductLibrary;
 
 const HfProductLibrary *hf_product_library(void);

@@ -1,0 +1,146 @@
+/* Activations behind a product: forward in the product's epilogue, backward together with the bias gradient. */
+#include "product_own.h"
+#include "vmath.h"
+#include <string.h>
+
+#define SQRT_HALF 0.707106781f
+#define SQRT_2_OVER_PI 0.797884561f
+#define INVERSE_SQRT_2PI 0.398942280f
+#define GELU_CUBIC 0.044715f
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE float activate(float x, HfActivation activation) {
+  switch (activation) {
+  case HF_ACT_GELU: return 0.5f * x * (1.0f + hf_verf(x * SQRT_HALF));
+  case HF_ACT_GELU_TANH: return 0.5f * x * (1.0f + hf_vtanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x)));
+  case HF_ACT_RELU: return x < 0 ? 0 : x;
+  case HF_ACT_SILU: return x * hf_vsigmoid(x);
+  case HF_ACT_TANH: return hf_vtanh(x);
+  case HF_ACT_NONE: break;
+  }
+  return x;
+}
+
+/* The derivative at x. gelu: Phi(x) + x phi(x), the normal distribution and its density. */
+INLINE float derivative(float x, HfActivation activation) {
+  switch (activation) {
+  case HF_ACT_GELU: return 0.5f * (1.0f + hf_verf(x * SQRT_HALF)) + x * INVERSE_SQRT_2PI * hf_vexp(-0.5f * x * x);
+  case HF_ACT_GELU_TANH: {
+    float t = hf_vtanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x));
+    return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * SQRT_2_OVER_PI * (1.0f + 3.0f * GELU_CUBIC * x * x);
+  }
+  case HF_ACT_RELU: return x > 0 ? 1.0f : 0.0f;
+  case HF_ACT_SILU: {
+    float s = hf_vsigmoid(x);
+    return s * (1.0f + x * (1.0f - s));
+  }
+  case HF_ACT_TANH: {
+    float t = hf_vtanh(x);
+    return 1.0f - t * t;
+  }
+  case HF_ACT_NONE: break;
+  }
+  return 1.0f;
+}
+
+/* Calls `function` with the activation as a constant, so that each gets loops of its own. */
+#define FOR_ACTIVATION(activation, function, ...)                     \
+  switch (activation) {                                               \
+  case HF_ACT_NONE: function(__VA_ARGS__, HF_ACT_NONE); break;           \
+  case HF_ACT_GELU: function(__VA_ARGS__, HF_ACT_GELU); break;           \
+  case HF_ACT_GELU_TANH: function(__VA_ARGS__, HF_ACT_GELU_TANH); break; \
+  case HF_ACT_RELU: function(__VA_ARGS__, HF_ACT_RELU); break;           \
+  case HF_ACT_SILU: function(__VA_ARGS__, HF_ACT_SILU); break;           \
+  case HF_ACT_TANH: function(__VA_ARGS__, HF_ACT_TANH); break;           \
+  }
+
+/* ---- forward */
+
+static void add_bias(float *restrict c, const float *restrict bias, int64_t columns) {
+  for (int64_t j = 0; j < columns; j++) c[j] += bias[j];
+}
+
+INLINE void activate_row(float *c, int64_t columns, HfActivation activation) {
+  for (int64_t j = 0; j < columns; j++) c[j] = activate(c[j], activation);
+}
+
+INLINE void activate_rows(float *c, float *pre, int64_t ld, int64_t rows, int64_t columns, const float *bias, HfActivation activation) {
+  for (int64_t i = 0; i < rows; i++, c += ld) {
+    if (bias) add_bias(c, bias, columns);
+    if (pre) memcpy(pre + i * ld, c, (size_t)columns * sizeof *c);
+    activate_row(c, columns, activation);
+  }
+}
+
+void HF_CPU(epilogue)(float *c, float *pre, int64_t ld, int64_t rows, int64_t columns, const float *bias, HfActivation activation) {
+  if (!bias && !pre && activation == HF_ACT_NONE) return;
+  FOR_ACTIVATION(activation, activate_rows, c, pre, ld, rows, columns, bias)
+}
+
+/* ---- backward */
+
+enum { CHUNK = 64 }; /* rows summed before their sum joins the total: keeps rounding errors of long columns small */
+
+INLINE void backward_row(float *dpre, float *sum, const float *dout, const float *pre, int64_t columns, HfActivation activation) {
+  for (int64_t j = 0; j < columns; j++) {
+    float g = dout[j] * derivative(pre[j], activation);
+    dpre[j] = g;
+    sum[j] += g;
+  }
+}
+
+static void sum_row(float *restrict sum, const float *restrict row, int64_t columns) {
+  for (int64_t j = 0; j < columns; j++) sum[j] += row[j];
+}
+
+/* Adds the column sums of a chunk to total and clears them. */
+static void flush(float *restrict total, float *restrict sum, int64_t columns) {
+  for (int64_t j = 0; j < columns; j++) total[j] += sum[j], sum[j] = 0;
+}
+
+typedef struct Backward {
+  float *dpre;
+  const float *dout, *pre;
+  int64_t columns;
+} Backward;
+
+/* Rows first..last-1; sums[0..columns-1] gets their column sums, the next `columns` floats are scratch. */
+INLINE void backward_rows(const Backward *b, float *sums, int64_t first, int64_t last, HfActivation activation) {
+  float *sum = sums + b->columns;
+  memset(sums, 0, (size_t)b->columns * 2 * sizeof *sums);
+  for (int64_t i = first; i < last; i++) {
+    int64_t at = i * b->columns;
+    if (b->pre) backward_row(b->dpre + at, sum, b->dout + at, b->pre + at, b->columns, activation);
+    else sum_row(sum, b->dout + at, b->columns);
+    if ((i - first) % CHUNK == CHUNK - 1 || i == last - 1) flush(sums, sum, b->columns);
+  }
+}
+
+/* Adds up the sums of the threads, in their order. */
+static void join_sums(float *dbias, const float *sums, int threads, int64_t columns, float beta) {
+  for (int64_t j = 0; j < columns; j++) {
+    float total = 0;
+    for (int t = 0; t < threads; t++) total += sums[t * 2 * columns + j];
+    dbias[j] = beta == 0 ? total : beta * dbias[j] + total;
+  }
+}
+
+static HfStatus bias_activation_backward(void *dpre, float *dbias, const void *dout, const void *pre, HfDtype dtype, int64_t rows,
+                                         int64_t columns, HfActivation activation, float beta) {
+  if (dtype != HF_FLOAT32) return HF_UNSUPPORTED;
+  Backward b = {dpre, dout, pre, columns};
+  int threads = rows * columns < HF_PARALLEL_MINIMUM ? 1 : (int)hf_max(1, hf_min(hf_thread_count(), rows));
+  float *sums = hf_scratch_new(threads * 2 * columns);
+  if (!sums) return HF_NO_MEMORY;
+  if (!pre && dpre != dout) memcpy(dpre, dout, (size_t)(rows * columns) * sizeof(float));
+  if (pre || dbias) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int t = 0; t < threads; t++)
+      FOR_ACTIVATION(activation, backward_rows, &b, sums + t * 2 * columns, rows * t / threads, rows * (t + 1) / threads)
+  }
+  if (dbias) join_sums(dbias, sums, threads, columns, beta);
+  hf_scratch_free(sums, threads * 2 * columns);
+  return HF_OK;
+}
+
+void HF_CPU(fill_activation)(HfKernels *k) { k->bias_activation_backward = bias_activation_backward; }
