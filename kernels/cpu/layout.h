@@ -101,7 +101,7 @@ static inline void hf_walk_pieces(const void *context, int64_t first, int64_t la
   }
 }
 
-/* Calls fn for every piece of every row of `operands` operands. */
+/* Calls fn for every piece of every row of `operands` operands, in any order, on all threads. */
 static inline void hf_layout_walk(const HfLayout *layout, int operands, HfRowFn *fn, const void *context) {
   int64_t count = hf_layout_count(layout);
   if (count == 0) return;
@@ -109,6 +109,15 @@ static inline void hf_layout_walk(const HfLayout *layout, int operands, HfRowFn 
   int64_t n = l.shape[l.ndim - 1];
   HfWalk walk = {&l, operands, hf_ceil_div(n, HF_ROW_PIECE), fn, context};
   hf_parallel(count / n * walk.pieces, count, hf_walk_pieces, &walk);
+}
+
+/* The same in row-major order on the calling thread. */
+static inline void hf_layout_walk_serial(const HfLayout *layout, int operands, HfRowFn *fn, const void *context) {
+  int64_t count = hf_layout_count(layout);
+  if (count == 0) return;
+  HfLayout l = hf_layout_collapse(layout, operands);
+  HfWalk walk = {&l, operands, hf_ceil_div(l.shape[l.ndim - 1], HF_ROW_PIECE), fn, context};
+  hf_walk_pieces(&walk, 0, count / l.shape[l.ndim - 1] * walk.pieces);
 }
 
 #endif
