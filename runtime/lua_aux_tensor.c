@@ -9,7 +9,7 @@ typedef struct HfTensorBox {
   struct HfTensorBox *previous, *next;
 } HfTensorBox;
 
-/* The chain's two ends; a step's mark is the box (or this anchor) after which its own boxes begin. */
+/* The chain's two ends. Each running step has a guard in it, behind which its own boxes follow. */
 static HfTensorBox step_chain = {.previous = &step_chain, .next = &step_chain};
 static int step_depth;
 
@@ -59,7 +59,7 @@ void hfL_push_tensor(lua_State *L, HfTensor *t) {
   ((HfTensorBox *)lua_touserdata(L, -1))->tensor = t;
 }
 
-int hfL_tensor_gc(lua_State *L) {
+int hfL_tensor_close(lua_State *L) {
   HfTensorBox *box = luaL_checkudata(L, 1, HFL_TENSOR);
   box_unlink(box);
   hf_tensor_release(box->tensor);
@@ -163,21 +163,41 @@ bool hfL_run(lua_State *L, HfLuaWork work, void *data, HfError *err) {
   return work(data, err);
 }
 
-void *hfL_step_begin(void) {
-  step_depth++;
-  return step_chain.previous;
-}
-
-void hfL_step_end(void *mark) {
+static int step_close(lua_State *L) {
+  HfTensorBox *guard = lua_touserdata(L, 1);
+  if (!guard->next) return 0;
   step_depth--;
-  for (HfTensorBox *box = ((HfTensorBox *)mark)->next; box != &step_chain;) {
-    HfTensorBox *next = box->next;
+  for (HfTensorBox *box = guard->next, *next; box != &step_chain; box = next) {
+    next = box->next;
     box_unlink(box);
     box->released = true;
     hf_tensor_release(box->tensor);
     box->tensor = NULL;
-    box = next;
   }
+  box_unlink(guard);
+  return 0;
+}
+
+/* A step whose coroutine was dropped: its tensors are left to the collector. */
+static int step_gc(lua_State *L) {
+  HfTensorBox *guard = lua_touserdata(L, 1);
+  if (guard->next) step_depth--;
+  box_unlink(guard);
+  return 0;
+}
+
+int hfL_step_begin(lua_State *L) {
+  static const luaL_Reg methods[] = {{"__close", step_close}, {"__gc", step_gc}, {NULL, NULL}};
+  HfTensorBox *guard = lua_newuserdatauv(L, sizeof *guard, 0);
+  *guard = (HfTensorBox){0};
+  if (luaL_getmetatable(L, "hflua.step") == LUA_TNIL) {
+    lua_pop(L, 1);
+    hfL_newclass(L, "hflua.step", methods);
+  }
+  lua_setmetatable(L, -2);
+  box_link(guard);
+  step_depth++;
+  return 1;
 }
 
 void hfL_keep_tensor(lua_State *L, int idx) {

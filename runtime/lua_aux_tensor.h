@@ -36,9 +36,11 @@ int hfL_check_sizes(lua_State *L, int idx, const char *what, int64_t out[HF_MAX_
 typedef bool (*HfLuaWork)(void *data, HfError *err);
 bool hfL_run(lua_State *L, HfLuaWork work, void *data, HfError *err);
 
-/* hf.step: boxes made between begin and end are emptied at the end, unless kept. Steps nest; `mark` is what begin gave. */
-void *hfL_step_begin(void);
-void hfL_step_end(void *mark);
+/* __gc and __close of a box. */
+int hfL_tensor_close(lua_State *L);
+
+/* hf.step: pushes a guard; when it is closed, boxes made since then are emptied, unless kept. Steps nest. */
+int hfL_step_begin(lua_State *L);
 void hfL_keep_tensor(lua_State *L, int idx);
 
 #endif

@@ -314,6 +314,8 @@ static uint64_t dropout_seed, dropout_step, dropout_operation;
 
 void hf_dropout_seed(uint64_t seed) { dropout_seed = seed, dropout_step = dropout_operation = 0; }
 void hf_dropout_begin_step(uint64_t step) { dropout_step = step, dropout_operation = 0; }
+uint64_t hf_dropout_position(void) { return dropout_operation; }
+void hf_dropout_set_position(uint64_t position) { dropout_operation = position; }
 
 /* SplitMix64's finaliser over the three counters. */
 uint64_t hf_dropout_key(void) {

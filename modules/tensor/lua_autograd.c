@@ -22,7 +22,7 @@ static bool run_backward(HfCall *c, HfError *err) {
 }
 
 const HfLuaOp hf_lua_autograd_ops[] = {
-    {"backward", run_backward, {"x", "gradient", "retain_graph"}, .in_place = true},
+    {"backward", run_backward, .names = {"x", "gradient", "retain_graph"}, .in_place = true},
     {NULL},
 };
 

@@ -153,6 +153,7 @@ static int create_tensor(lua_State *L) {
   HfError err;
   hfL_check_options(L, 2, "tensor", names);
   luaL_checkany(L, 1);
+  lua_settop(L, 2);
   HfTensor *source = hfL_test_tensor(L, 1), **box = hfL_new_tensor(L);
   HfDevice *device = hfL_opt_device(L, 2, "device", source ? hf_tensor_device(source) : hf_device_cpu());
   Nested n = {.L = L, .dtype = HF_DTYPE_COUNT};
@@ -266,17 +267,17 @@ static bool run_eye(HfCall *c, HfError *err) {
   return return_new(c, t, 4);
 }
 
-#define FILLED(name, value) {name, run_filled, {"sizes", "dtype", "device", "requires_grad"}, .required = -1, .gather = 1, .code = value}
-#define FILLED_LIKE(name, value) {name, run_filled_like, {"x", "dtype", "device", "requires_grad"}, .code = value}
+#define FILLED(name, value) {name, run_filled, .names = {"sizes", "dtype", "device", "requires_grad"}, .required = -1, .gather = 1, .code = value}
+#define FILLED_LIKE(name, value) {name, run_filled_like, .names = {"x", "dtype", "device", "requires_grad"}, .code = value}
 
 const HfLuaOp hf_lua_create_ops[] = {
     FILLED("zeros", 0), FILLED("ones", 1), FILLED("empty", 0),
     FILLED_LIKE("zeros_like", 0), FILLED_LIKE("ones_like", 1), FILLED_LIKE("empty_like", 0),
-    {"full", run_full, {"sizes", "value", "dtype", "device", "requires_grad"}, .required = 2},
-    {"full_like", run_full_like, {"x", "value", "dtype", "device", "requires_grad"}, .required = 2},
-    {"arange", run_arange, {"start", "stop", "step", "dtype", "device", "requires_grad"}},
-    {"linspace", run_linspace, {"start", "stop", "steps", "device", "requires_grad"}, .required = 3},
-    {"eye", run_eye, {"n", "m", "dtype", "device", "requires_grad"}},
+    {"full", run_full, .names = {"sizes", "value", "dtype", "device", "requires_grad"}, .required = 2},
+    {"full_like", run_full_like, .names = {"x", "value", "dtype", "device", "requires_grad"}, .required = 2},
+    {"arange", run_arange, .names = {"start", "stop", "step", "dtype", "device", "requires_grad"}},
+    {"linspace", run_linspace, .names = {"start", "stop", "steps", "device", "requires_grad"}, .required = 3},
+    {"eye", run_eye, .names = {"n", "m", "dtype", "device", "requires_grad"}},
     {NULL},
 };
 

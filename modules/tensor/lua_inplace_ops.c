@@ -104,23 +104,23 @@ static bool run_masked_fill_(HfCall *c, HfError *err) {
   return store(c, t, hf_masked_fill(t, hf_call_tensor(c, 1), hf_call_number(c, 2), err), err);
 }
 
-#define BINARY_(name, code_) {name, run_binary_, {"x", "y"}, .required = 2, .code = code_, .in_place = true}
-#define UNARY_(name, code_) {name, run_unary_, {"x"}, .code = code_, .in_place = true}
+#define BINARY_(name, code_) {name, run_binary_, .names = {"x", "y"}, .required = 2, .code = code_, .in_place = true}
+#define UNARY_(name, code_) {name, run_unary_, .names = {"x"}, .code = code_, .in_place = true}
 
 const HfLuaOp hf_lua_inplace_ops[] = {
-    {"fill_", run_fill_, {"x", "value"}, .required = 2, .in_place = true},
-    {"zero_", run_zero_, {"x"}, .in_place = true},
-    {"copy_", run_copy_, {"x", "source"}, .required = 2, .in_place = true},
-    {"add_", run_add_, {"x", "y", "alpha"}, .required = 2, .code = HF_ADD, .in_place = true},
-    {"sub_", run_add_, {"x", "y", "alpha"}, .required = 2, .code = HF_SUB, .in_place = true},
+    {"fill_", run_fill_, .names = {"x", "value"}, .required = 2, .in_place = true},
+    {"zero_", run_zero_, .names = {"x"}, .in_place = true},
+    {"copy_", run_copy_, .names = {"x", "source"}, .required = 2, .in_place = true},
+    {"add_", run_add_, .names = {"x", "y", "alpha"}, .required = 2, .code = HF_ADD, .in_place = true},
+    {"sub_", run_add_, .names = {"x", "y", "alpha"}, .required = 2, .code = HF_SUB, .in_place = true},
     BINARY_("mul_", HF_MUL), BINARY_("div_", HF_DIV), BINARY_("maximum_", HF_MAXIMUM), BINARY_("minimum_", HF_MINIMUM), BINARY_("pow_", HF_POW),
     UNARY_("neg_", HF_NEG), UNARY_("abs_", HF_ABS), UNARY_("sqrt_", HF_SQRT), UNARY_("rsqrt_", HF_RSQRT), UNARY_("exp_", HF_EXP),
     UNARY_("log_", HF_LOG), UNARY_("tanh_", HF_TANH), UNARY_("sigmoid_", HF_SIGMOID), UNARY_("relu_", HF_RELU), UNARY_("sign_", HF_SIGN),
     UNARY_("reciprocal_", HF_RECIPROCAL), UNARY_("square_", HF_SQUARE),
-    {"addcmul_", run_addc_, {"x", "a", "b", "value"}, .required = 3, .code = HF_MUL, .in_place = true},
-    {"addcdiv_", run_addc_, {"x", "a", "b", "value"}, .required = 3, .code = HF_DIV, .in_place = true},
-    {"lerp_", run_lerp_, {"x", "target", "weight"}, .required = 3, .in_place = true},
-    {"clamp_", run_clamp_, {"x", "min", "max"}, .in_place = true},
-    {"masked_fill_", run_masked_fill_, {"x", "mask", "value"}, .required = 3, .in_place = true},
+    {"addcmul_", run_addc_, .names = {"x", "a", "b", "value"}, .required = 3, .code = HF_MUL, .in_place = true},
+    {"addcdiv_", run_addc_, .names = {"x", "a", "b", "value"}, .required = 3, .code = HF_DIV, .in_place = true},
+    {"lerp_", run_lerp_, .names = {"x", "target", "weight"}, .required = 3, .in_place = true},
+    {"clamp_", run_clamp_, .names = {"x", "min", "max"}, .in_place = true},
+    {"masked_fill_", run_masked_fill_, .names = {"x", "mask", "value"}, .required = 3, .in_place = true},
     {NULL},
 };

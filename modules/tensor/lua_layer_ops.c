@@ -93,12 +93,12 @@ static bool run_embedding_sum(HfCall *c, HfError *err) {
 }
 
 const HfLuaOp hf_lua_layer_ops[] = {
-    {"layer_norm", run_layer_norm, {"x", "w", "b", "eps", "normalized", "residual", "dropout"}},
-    {"rms_norm", run_rms_norm, {"x", "w", "eps", "normalized"}},
+    {"layer_norm", run_layer_norm, .names = {"x", "w", "b", "eps", "normalized", "residual", "dropout"}},
+    {"rms_norm", run_rms_norm, .names = {"x", "w", "eps", "normalized"}},
     {"cross_entropy", run_cross_entropy,
-     {"input", "target", "weight", "reduction", "label_smoothing", "ignore_index", "class_dim", "weighted", "soft"}, .required = 2},
+     .names = {"input", "target", "weight", "reduction", "label_smoothing", "ignore_index", "class_dim", "weighted", "soft"}, .required = 2},
     {"linear_cross_entropy", run_linear_cross_entropy,
-     {"x", "weight", "labels", "bias", "reduction", "label_smoothing", "ignore_index"}, .required = 3},
-    {"embedding_sum", run_embedding_sum, {"weights", "ids", "padding_idx"}, .required = 2},
+     .names = {"x", "weight", "labels", "bias", "reduction", "label_smoothing", "ignore_index"}, .required = 3},
+    {"embedding_sum", run_embedding_sum, .names = {"weights", "ids", "padding_idx"}, .required = 2},
     {NULL},
 };

@@ -196,12 +196,12 @@ static bool run_linear(HfCall *c, HfError *err) {
   return hf_call_return(c, hf_linear(hf_call_tensor(c, 0), hf_call_tensor(c, 1), hf_call_optional_tensor(c, 2), activation, err));
 }
 
-#define UNARY(name, code_) {name, run_unary, {"x"}, .code = code_}
-#define BINARY(name, code_) {name, run_binary, {"x", "y"}, .required = 2, .code = code_}
-#define COMPARE(name, code_) {name, run_compare, {"x", "y"}, .required = 2, .code = code_}
-#define REDUCE(name, code_) {name, run_reduce, {"x", "dim", "keepdim"}, .code = code_}
-#define CAST(name, code_) {name, run_cast_to, {"x"}, .code = code_}
-#define SCALAR(name, code_) {name, run_unary_number, {"x", "scalar"}, .required = 2, .code = code_}
+#define UNARY(name, code_) {name, run_unary, .names = {"x"}, .code = code_}
+#define BINARY(name, code_) {name, run_binary, .names = {"x", "y"}, .required = 2, .code = code_}
+#define COMPARE(name, code_) {name, run_compare, .names = {"x", "y"}, .required = 2, .code = code_}
+#define REDUCE(name, code_) {name, run_reduce, .names = {"x", "dim", "keepdim"}, .code = code_}
+#define CAST(name, code_) {name, run_cast_to, .names = {"x"}, .code = code_}
+#define SCALAR(name, code_) {name, run_unary_number, .names = {"x", "scalar"}, .required = 2, .code = code_}
 
 const HfLuaOp hf_lua_math_ops[] = {
     UNARY("neg", HF_NEG), UNARY("abs", HF_ABS), UNARY("square", HF_SQUARE), UNARY("sqrt", HF_SQRT), UNARY("rsqrt", HF_RSQRT),
@@ -210,46 +210,46 @@ const HfLuaOp hf_lua_math_ops[] = {
     UNARY("logsigmoid", HF_LOGSIGMOID), UNARY("softplus", HF_SOFTPLUS), UNARY("relu", HF_RELU), UNARY("silu", HF_SILU),
     UNARY("gelu_tanh", HF_GELU_TANH), UNARY("floor", HF_FLOOR), UNARY("ceil", HF_CEIL), UNARY("round", HF_ROUND),
     UNARY("trunc", HF_TRUNC), UNARY("sign", HF_SIGN),
-    {"gelu", run_gelu, {"x", "approximate"}},
-    {"leaky_relu", run_unary_number, {"x", "negative_slope"}, .code = HF_LEAKY_RELU},
-    {"elu", run_unary_number, {"x", "alpha"}, .code = HF_ELU},
+    {"gelu", run_gelu, .names = {"x", "approximate"}},
+    {"leaky_relu", run_unary_number, .names = {"x", "negative_slope"}, .code = HF_LEAKY_RELU},
+    {"elu", run_unary_number, .names = {"x", "alpha"}, .code = HF_ELU},
     SCALAR("add_scalar", HF_ADD_SCALAR), SCALAR("mul_scalar", HF_MUL_SCALAR), SCALAR("rsub_scalar", HF_RSUB_SCALAR),
     SCALAR("rdiv_scalar", HF_RDIV_SCALAR),
-    {"clamp", run_clamp, {"x", "min", "max"}},
-    {"dropout", run_dropout, {"x", "p", "training"}},
-    {"tril", run_tri, {"x", "diagonal"}, .code = false},
-    {"triu", run_tri, {"x", "diagonal"}, .code = true},
+    {"clamp", run_clamp, .names = {"x", "min", "max"}},
+    {"dropout", run_dropout, .names = {"x", "p", "training"}},
+    {"tril", run_tri, .names = {"x", "diagonal"}, .code = false},
+    {"triu", run_tri, .names = {"x", "diagonal"}, .code = true},
 
-    {"add", run_add, {"x", "y", "alpha"}, .required = 2, .code = HF_ADD},
-    {"sub", run_add, {"x", "y", "alpha"}, .required = 2, .code = HF_SUB},
+    {"add", run_add, .names = {"x", "y", "alpha"}, .required = 2, .code = HF_ADD},
+    {"sub", run_add, .names = {"x", "y", "alpha"}, .required = 2, .code = HF_SUB},
     BINARY("mul", HF_MUL), BINARY("div", HF_DIV), BINARY("maximum", HF_MAXIMUM), BINARY("minimum", HF_MINIMUM),
-    {"pow", run_binary, {"x", "exponent"}, .required = 2, .code = HF_POW},
+    {"pow", run_binary, .names = {"x", "exponent"}, .required = 2, .code = HF_POW},
     COMPARE("eq", HF_EQ), COMPARE("ne", HF_NE), COMPARE("lt", HF_LT), COMPARE("le", HF_LE), COMPARE("gt", HF_GT), COMPARE("ge", HF_GE),
-    {"where", run_where, {"condition", "x", "y"}, .required = 3},
-    {"masked_fill", run_masked_fill, {"x", "mask", "value"}, .required = 3},
+    {"where", run_where, .names = {"condition", "x", "y"}, .required = 3},
+    {"masked_fill", run_masked_fill, .names = {"x", "mask", "value"}, .required = 3},
 
-    {"cast", run_cast, {"x", "dtype"}, .required = 2},
+    {"cast", run_cast, .names = {"x", "dtype"}, .required = 2},
     CAST("float", HF_FLOAT32), CAST("half", HF_FLOAT16), CAST("bfloat16", HF_BFLOAT16), CAST("long", HF_INT64), CAST("int", HF_INT32),
     CAST("byte", HF_UINT8), CAST("bool", HF_BOOL),
-    {"clone", run_clone, {"x"}}, {"contiguous", run_contiguous, {"x"}}, {"detach", run_detach, {"x"}},
+    {"clone", run_clone, .names = {"x"}}, {"contiguous", run_contiguous, .names = {"x"}}, {"detach", run_detach, .names = {"x"}},
 
     REDUCE("sum", HF_SUM), REDUCE("mean", HF_MEAN), REDUCE("prod", HF_PROD), REDUCE("amax", HF_MAX), REDUCE("amin", HF_MIN),
     REDUCE("any", HF_ANY), REDUCE("all", HF_ALL), REDUCE("logsumexp", HF_LOGSUMEXP),
-    {"var", run_variance, {"x", "dim", "keepdim", "correction", "unbiased"}, .code = false},
-    {"std", run_variance, {"x", "dim", "keepdim", "correction", "unbiased"}, .code = true},
-    {"norm", run_norm, {"x", "dim", "keepdim", "p"}},
-    {"max", run_extreme, {"x", "dim", "keepdim"}, .code = HF_MAX, .results = 2},
-    {"min", run_extreme, {"x", "dim", "keepdim"}, .code = HF_MIN, .results = 2},
-    {"argmax", run_arg_extreme, {"x", "dim", "keepdim"}, .code = HF_MAX},
-    {"argmin", run_arg_extreme, {"x", "dim", "keepdim"}, .code = HF_MIN},
-    {"cumsum", run_cumsum, {"x", "dim"}, .required = 2},
-    {"softmax", run_softmax, {"x", "dim"}, .required = 2, .code = false},
-    {"log_softmax", run_softmax, {"x", "dim"}, .required = 2, .code = true},
-    {"sort", run_sort, {"x", "dim", "descending", "stable"}, .results = 2},
-    {"topk", run_topk, {"x", "k", "dim", "largest", "sorted"}, .required = 2, .results = 2},
+    {"var", run_variance, .names = {"x", "dim", "keepdim", "correction", "unbiased"}, .code = false},
+    {"std", run_variance, .names = {"x", "dim", "keepdim", "correction", "unbiased"}, .code = true},
+    {"norm", run_norm, .names = {"x", "dim", "keepdim", "p"}},
+    {"max", run_extreme, .names = {"x", "dim", "keepdim"}, .code = HF_MAX, .results = 2},
+    {"min", run_extreme, .names = {"x", "dim", "keepdim"}, .code = HF_MIN, .results = 2},
+    {"argmax", run_arg_extreme, .names = {"x", "dim", "keepdim"}, .code = HF_MAX},
+    {"argmin", run_arg_extreme, .names = {"x", "dim", "keepdim"}, .code = HF_MIN},
+    {"cumsum", run_cumsum, .names = {"x", "dim"}, .required = 2},
+    {"softmax", run_softmax, .names = {"x", "dim"}, .required = 2, .code = false},
+    {"log_softmax", run_softmax, .names = {"x", "dim"}, .required = 2, .code = true},
+    {"sort", run_sort, .names = {"x", "dim", "descending", "stable"}, .results = 2},
+    {"topk", run_topk, .names = {"x", "k", "dim", "largest", "sorted"}, .required = 2, .results = 2},
 
-    {"matmul", run_matmul, {"x", "y"}, .required = 2}, {"mm", run_matmul, {"x", "y"}, .required = 2, .code = 2},
-    {"bmm", run_matmul, {"input", "mat2"}, .required = 2, .code = 3},
-    {"linear", run_linear, {"input", "weight", "bias", "activation"}, .required = 2},
+    {"matmul", run_matmul, .names = {"x", "y"}, .required = 2}, {"mm", run_matmul, .names = {"x", "y"}, .required = 2, .code = 2},
+    {"bmm", run_matmul, .names = {"input", "mat2"}, .required = 2, .code = 3},
+    {"linear", run_linear, .names = {"input", "weight", "bias", "activation"}, .required = 2},
     {NULL},
 };

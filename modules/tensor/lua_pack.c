@@ -145,8 +145,8 @@ static bool run_attention_rows(HfCall *c, HfError *err) {
 }
 
 static const HfLuaOp packed_ops[] = {
-    {"attention", run_attention, {"q", "k", "v", "plan", "causal", "scale", "dropout", "first_only"}, .required = 4},
-    {"attention_rows", run_attention_rows, {"q", "k", "v", "causal", "scale", "dropout"}, .required = 3},
+    {"attention", run_attention, .names = {"q", "k", "v", "plan", "causal", "scale", "dropout", "first_only"}, .required = 4},
+    {"attention_rows", run_attention_rows, .names = {"q", "k", "v", "causal", "scale", "dropout"}, .required = 3},
     {NULL},
 };
 

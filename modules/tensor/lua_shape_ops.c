@@ -198,35 +198,35 @@ static bool run_embedding(HfCall *c, HfError *err) {
   return hf_call_return(c, hf_embedding(weight, ids, padding, err));
 }
 
-#define DIM_LIST(name, run, argument) {name, run, {"x", argument}, .required = 2, .gather = 2}
+#define DIM_LIST(name, run, argument) {name, run, .names = {"x", argument}, .required = 2, .gather = 2}
 
 const HfLuaOp hf_lua_shape_ops[] = {
-    {"reshape", run_reshape, {"x", "sizes"}, .gather = 2, .code = false},
-    {"view", run_reshape, {"x", "sizes"}, .gather = 2, .code = true},
+    {"reshape", run_reshape, .names = {"x", "sizes"}, .gather = 2, .code = false},
+    {"view", run_reshape, .names = {"x", "sizes"}, .gather = 2, .code = true},
     DIM_LIST("permute", run_permute, "dims"), DIM_LIST("transpose", run_transpose, "dims"), DIM_LIST("expand", run_expand, "sizes"),
     DIM_LIST("flip", run_flip, "dims"), DIM_LIST("tile", run_repeat, "sizes"),
-    {"t", run_t, {"x"}},
-    {"squeeze", run_squeeze, {"x", "dim"}}, {"unsqueeze", run_unsqueeze, {"x", "dim"}, .required = 2},
-    {"flatten", run_flatten, {"x", "start_dim", "end_dim"}},
-    {"slice", run_slice, {"x", "dim", "start", "stop", "step"}},
-    {"narrow", run_narrow, {"x", "dim", "start", "length"}, .required = 4},
-    {"select", run_select, {"x", "dim", "index"}, .required = 3},
-    {"roll", run_roll, {"x", "shifts", "dims"}, .required = 2},
-    {"pad", run_pad, {"x", "pad", "value"}, .required = 2},
-    {"cat", run_join, {"tensors", "dim"}, .gather = 1, .code = false},
-    {"stack", run_join, {"tensors", "dim"}, .gather = 1, .code = true},
-    {"repeat_interleave", run_repeat_interleave, {"x", "repeats", "dim"}, .required = 2},
+    {"t", run_t, .names = {"x"}},
+    {"squeeze", run_squeeze, .names = {"x", "dim"}}, {"unsqueeze", run_unsqueeze, .names = {"x", "dim"}, .required = 2},
+    {"flatten", run_flatten, .names = {"x", "start_dim", "end_dim"}},
+    {"slice", run_slice, .names = {"x", "dim", "start", "stop", "step"}},
+    {"narrow", run_narrow, .names = {"x", "dim", "start", "length"}, .required = 4},
+    {"select", run_select, .names = {"x", "dim", "index"}, .required = 3},
+    {"roll", run_roll, .names = {"x", "shifts", "dims"}, .required = 2},
+    {"pad", run_pad, .names = {"x", "pad", "value"}, .required = 2},
+    {"cat", run_join, .names = {"tensors", "dim"}, .gather = 1, .code = false},
+    {"stack", run_join, .names = {"tensors", "dim"}, .gather = 1, .code = true},
+    {"repeat_interleave", run_repeat_interleave, .names = {"x", "repeats", "dim"}, .required = 2},
     {NULL},
 };
 
 const HfLuaOp hf_lua_index_ops[] = {
-    {"index_select", run_index_select, {"x", "index", "dim"}, .required = 3},
-    {"gather", run_gather, {"x", "index", "dim"}, .required = 3},
-    {"scatter_add", run_scatter_add, {"x", "index", "src", "dim"}, .required = 4},
-    {"index", run_index, {"x", "indices"}, .required = 2, .gather = 2},
-    {"masked_select", run_masked_select, {"x", "mask"}, .required = 2},
-    {"nonzero", run_nonzero, {"x"}},
-    {"one_hot", run_one_hot, {"ids", "num_classes"}, .required = 2},
-    {"embedding", run_embedding, {"weight", "ids", "padding_idx"}, .required = 2},
+    {"index_select", run_index_select, .names = {"x", "index", "dim"}, .required = 3},
+    {"gather", run_gather, .names = {"x", "index", "dim"}, .required = 3},
+    {"scatter_add", run_scatter_add, .names = {"x", "index", "src", "dim"}, .required = 4},
+    {"index", run_index, .names = {"x", "indices"}, .required = 2, .gather = 2},
+    {"masked_select", run_masked_select, .names = {"x", "mask"}, .required = 2},
+    {"nonzero", run_nonzero, .names = {"x"}},
+    {"one_hot", run_one_hot, .names = {"ids", "num_classes"}, .required = 2},
+    {"embedding", run_embedding, .names = {"weight", "ids", "padding_idx"}, .required = 2},
     {NULL},
 };

@@ -312,7 +312,7 @@ static int tensor_unm(lua_State *L) {
 
 /* stack: methods */
 static void make_class(lua_State *L) {
-  static const luaL_Reg plain[] = {{"__newindex", NULL}, {"__gc", hfL_tensor_close}, {"__close", hfL_tensor_close},
+  static const luaL_Reg plain[] = {{"__gc", hfL_tensor_close}, {"__close", hfL_tensor_close},
                                    {"__len", tensor_len}, {"__eq", tensor_eq}, {NULL, NULL}};
   luaL_newmetatable(L, HFL_TENSOR); /* stack: methods, class */
   luaL_setfuncs(L, plain, 0);
