@@ -8,16 +8,24 @@ local names = {
   nn = { "hflua.nn" }, evaluate = { "hflua.evaluate" },
   json = { "hflua.core.json" }, safetensors = { "hflua.core.safetensors" },
   null = { "hflua.core.json", "null" },
+  load_metric = { "hflua.evaluate", "load" },
+  Accuracy = { "hflua.metrics.accuracy" },
 }
+
+-- Modules whose names are also found in hf itself: hf.Trainer is hf.trainer.Trainer.
+local flat = { "trainer" }
 
 local hf = { version = "0.1.0" }
 
 return setmetatable(hf, {
   __index = function(self, name)
-    local entry = names[name]
-    if not entry then return nil end
-    local value = require(entry[1])
-    if entry[2] then value = value[entry[2]] end
+    local entry, value = names[name], nil
+    if entry then
+      value = require(entry[1])
+      if entry[2] then value = value[entry[2]] end
+    else
+      for _, module in ipairs(flat) do value = value or self[module][name] end
+    end
     rawset(self, name, value)
     return value
   end,
