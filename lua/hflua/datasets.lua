@@ -1,0 +1,22 @@
+--- hf.datasets: Dataset, DatasetDict, load_dataset, DataLoader and what belongs to them, under Hugging Face's names.
+local DatasetDict = require "hflua.datasets.dataset_dict"
+local cache = require "hflua.datasets.cache"
+local combine = require "hflua.datasets.combine"
+local features = require "hflua.datasets.features"
+require "hflua.datasets.transforms"
+require "hflua.datasets.map"
+
+return {
+  Dataset = require "hflua.datasets.dataset",
+  DatasetDict = DatasetDict,
+  Features = features.Features,
+  Value = features.Value,
+  ClassLabel = features.ClassLabel,
+  Sequence = features.Sequence,
+  List = features.List,
+  concatenate_datasets = combine.concatenate_datasets,
+  interleave_datasets = combine.interleave_datasets,
+  disable_caching = cache.disable_caching,
+  enable_caching = cache.enable_caching,
+  is_caching_enabled = cache.is_caching_enabled,
+}
