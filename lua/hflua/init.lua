@@ -7,6 +7,8 @@ local names = {
   models = { "hflua.models" }, trainer = { "hflua.trainer" }, pipeline = { "hflua.pipeline" },
   nn = { "hflua.nn" }, evaluate = { "hflua.evaluate" },
   json = { "hflua.core.json" }, safetensors = { "hflua.core.safetensors" },
+  no_grad = { "hflua.tensor", "no_grad" }, enable_grad = { "hflua.tensor", "enable_grad" },
+  checkpoint = { "hflua.tensor", "checkpoint" }, custom_op = { "hflua.tensor", "custom_op" }, step = { "hflua.tensor", "step" },
   null = { "hflua.core.json", "null" },
   load_metric = { "hflua.evaluate", "load" },
   Accuracy = { "hflua.metrics.accuracy" },

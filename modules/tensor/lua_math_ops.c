@@ -1,5 +1,6 @@
 /* Operations of arithmetic for Lua: element by element, comparisons, reductions, products. */
 #include <math.h>
+#include <stdio.h>
 #include "lua_call.h"
 #include "ops.h"
 
@@ -112,6 +113,31 @@ static bool run_cast(HfCall *c, HfError *err) {
 
 static bool run_cast_to(HfCall *c, HfError *err) {
   return hf_call_return(c, hf_cast(hf_call_tensor(c, 0), (HfDtype)c->op->code, err));
+}
+
+/* to(x, target, dtype, device): the target is a dtype, a device, or a tensor to be like. Nothing to do: x itself. */
+static bool run_to(HfCall *c, HfError *err) {
+  HfTensor *x = hf_call_tensor(c, 0), *like = lua_isuserdata(c->L, 2) ? hfL_test_tensor(c->L, 2) : NULL;
+  HfDtype dtype = like ? like->dtype : x->dtype;
+  HfDevice *device = hf_tensor_device(like ? like : x);
+  for (int slot = 1; slot <= 3; slot++) { /* names tell themselves apart */
+    if (!hf_call_given(c, slot) || (slot == 1 && like)) continue;
+    const char *name = hf_call_string_or(c, slot, NULL);
+    if (slot == 3 || !hf_dtype_find(name, &dtype)) device = hfL_check_device(c->L, slot + 1);
+  }
+  HfTensor *cast = hf_cast(x, dtype, err), *moved = cast ? hf_to_device(cast, device, err) : NULL;
+  hf_tensor_release(cast);
+  return hf_call_return(c, moved);
+}
+
+static bool run_cpu(HfCall *c, HfError *err) { return hf_call_return(c, hf_to_device(hf_call_tensor(c, 0), hf_device_cpu(), err)); }
+
+/* cuda(x, index) */
+static bool run_cuda(HfCall *c, HfError *err) {
+  char name[32];
+  snprintf(name, sizeof name, "cuda:%lld", (long long)hf_call_integer_or(c, 1, 0));
+  HfDevice *device = hf_device_find(name, err);
+  return device && hf_call_return(c, hf_to_device(hf_call_tensor(c, 0), device, err));
 }
 
 static bool run_clone(HfCall *c, HfError *err) { return hf_call_return(c, hf_clone(hf_call_tensor(c, 0), err)); }
@@ -231,6 +257,7 @@ const HfLuaOp hf_lua_math_ops[] = {
     {"cast", run_cast, .names = {"x", "dtype"}, .required = 2},
     CAST("float", HF_FLOAT32), CAST("half", HF_FLOAT16), CAST("bfloat16", HF_BFLOAT16), CAST("long", HF_INT64), CAST("int", HF_INT32),
     CAST("byte", HF_UINT8), CAST("bool", HF_BOOL),
+    {"to", run_to, .names = {"x", "target", "dtype", "device"}}, {"cpu", run_cpu, .names = {"x"}}, {"cuda", run_cuda, .names = {"x", "index"}},
     {"clone", run_clone, .names = {"x"}}, {"contiguous", run_contiguous, .names = {"x"}}, {"detach", run_detach, .names = {"x"}},
 
     REDUCE("sum", HF_SUM), REDUCE("mean", HF_MEAN), REDUCE("prod", HF_PROD), REDUCE("amax", HF_MAX), REDUCE("amin", HF_MIN),

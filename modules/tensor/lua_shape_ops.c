@@ -130,9 +130,12 @@ static bool run_join(HfCall *c, HfError *err) {
   return hf_call_return(c, c->op->code ? hf_stack(list, count, dim, err) : hf_cat(list, count, dim, err));
 }
 
+/* Fewer numbers than dims: they are those of the last dims, as in numpy's tile. */
 static bool run_repeat(HfCall *c, HfError *err) {
   int64_t times[HF_MAX_DIMS];
-  int count = hf_call_sizes(c, 1, times);
+  int count = hf_call_sizes(c, 1, times), ndim = hf_call_tensor(c, 0)->ndim;
+  for (int i = ndim - 1, missing = ndim - count; i >= 0 && missing > 0; i--) times[i] = i < missing ? 1 : times[i - missing];
+  if (count < ndim) count = ndim;
   return hf_call_return(c, hf_repeat(hf_call_tensor(c, 0), count, times, err));
 }
 

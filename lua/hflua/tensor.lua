@@ -1,0 +1,24 @@
+--- Tensors: `local tensor = require "hflua.tensor"`, or `hf.tensor`. The operations are in docs/api/tensor.md.
+local core = require "hflua.core.tensor"
+local define = require "hflua.tensor.define"
+
+require "hflua.tensor.arithmetic"
+require "hflua.tensor.shapes"
+require "hflua.tensor.losses"
+require "hflua.tensor.attention"
+require "hflua.tensor.einsum"
+require "hflua.tensor.printing"
+
+local tensor = core.functions
+
+tensor.core = core
+tensor.tensor = core.tensor
+tensor.is_tensor = define.is_tensor
+
+--- The name of a device as tensors show it ("cpu", "cuda:0"); an error when there is none.
+tensor.device = core.device
+tensor.cuda = { is_available = core.cuda_is_available, device_count = core.cuda_device_count }
+
+for name, fn in pairs(require "hflua.tensor.autograd") do tensor[name] = fn end
+
+return tensor
