@@ -45,13 +45,13 @@ static void push_history_file(lua_State *L) {
   else lua_pushnil(L);
 }
 
-/* Reads a line without letting a signal reach Lua. */
+/* Reads a line without letting a signal reach Lua; NULL when one came. */
 static const char *read_line(HfLineEditor *editor, const char *prompt) {
   hf_interrupt_clear();
-  bool before = hf_interrupt_defer(true);
+  hf_interrupt_defer(true);
   const char *line = hf_line_editor_read(editor, prompt);
-  hf_interrupt_defer(before);
-  return line;
+  hf_interrupt_defer(false);
+  return hf_interrupt_pending() ? NULL : line;
 }
 
 /* session:feed(line); an interrupt inside the REPL's own Lua code ends up here. */
