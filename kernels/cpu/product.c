@@ -49,7 +49,7 @@ static void multiply_block(const float *a, const float *b, int64_t kc, int64_t m
       HfTile tile = hf_tile_product(a + i * kc, 1, HF_TILE_ROWS, b + j * kc, kc);
       HfTileTarget at = to;
       at.c += i * to.ldc + j;
-      hf_tile_store_any(at, tile, hf_min(HF_TILE_ROWS, mc - i), hf_min(HF_TILE_COLUMNS, nc - j));
+      hf_tile_store_any(at, tile, mc - i, nc - j);
     }
 }
 

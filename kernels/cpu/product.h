@@ -82,13 +82,13 @@ static __attribute__((noinline, unused)) void hf_tile_store_part(HfTileTarget to
     }
 }
 
-/* Stores a tile of which rows x columns lie inside the matrix. */
+/* Stores a tile; rows x columns of the matrix remain from its first entry on. */
 static inline __attribute__((always_inline)) void hf_tile_store_any(HfTileTarget to, HfTile tile, int64_t rows, int64_t columns) {
   if (rows >= HF_TILE_ROWS && columns >= HF_TILE_COLUMNS) {
     hf_tile_store(to, &tile);
   } else {
     HfTile copy = tile;
-    hf_tile_store_part(to, &copy, rows, columns);
+    hf_tile_store_part(to, &copy, hf_min(rows, HF_TILE_ROWS), hf_min(columns, HF_TILE_COLUMNS));
   }
 }
 

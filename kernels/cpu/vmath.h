@@ -48,11 +48,11 @@ static inline float hf_vexp(float x) {
   return p * hf_float_of((uint32_t)(half + 127) << 23) * hf_float_of((uint32_t)(n - half + 127) << 23);
 }
 
-/* e^x for x <= 0, cheaper: results below e^-86.5 stay there and are never denormal. */
+/* e^x for x <= 0 (or hardly above), cheaper: results stop falling at e^-86.5 and are never denormal. */
 static inline float hf_vexp_negative(float x) {
   int32_t n;
   float p = hf_vexp_reduced(x < -86.5f ? -86.5f : x, &n);
-  return hf_float_of(hf_bits_of(p) + ((uint32_t)n << 23));
+  return p * hf_float_of((uint32_t)(n + 127) << 23);
 }
 
 /* |x| < 0.625: x + x^3 P(x^2); above: 1 - 2 / (e^2|x| + 1). */
