@@ -2,6 +2,7 @@
 -- The loop and the terminal are runtime/repl.c.
 local complete = require "hflua.complete"
 local show = require "hflua.show"
+local system = require "hflua.core.system"
 
 local repl = {}
 repl.__index = repl
@@ -88,13 +89,7 @@ function repl:feed(line)
   self.pending, self.prompt = text, ">> "
 end
 
-local function terminal_width()
-  local ok, system = pcall(require, "hflua.core.system")
-  local width = ok and system.terminal_width and system.terminal_width()
-  return width or tonumber(os.getenv("COLUMNS")) or 80
-end
-
 --- What Tab does: text to insert, or else a list to show.
-function repl:complete(before) return complete.tab(before, _G, terminal_width()) end
+function repl:complete(before) return complete.tab(before, _G, system.terminal_size() or 80) end
 
 return repl
