@@ -1,0 +1,75 @@
+--- Task heads of the encoders: each function makes the `forward` of one kind of model from the pieces that differ.
+--
+-- A base model offers `encode(inputs, labels, want)` -> x (N, C), layout, hidden_states; want = { first_only =, hidden_states = }.
+local tensor = require "hflua.tensor"
+local encoder = require "hflua.models.encoder"
+local Outputs = require "hflua.models.outputs"
+
+local heads = {}
+
+local function wants_hidden(model, inputs) return inputs.output_hidden_states or model.config.output_hidden_states or false end
+
+--- One result for a sequence. score(model, first) maps the first tokens (B, C) to logits (B, num_labels).
+function heads.sequence(base, score)
+  return function(self, inputs)
+    local x, layout, hidden = self[base]:encode(inputs, nil, { first_only = true, hidden_states = wants_hidden(self, inputs) })
+    local logits = score(self, encoder.first_rows(layout, x))
+    local loss = inputs.labels and encoder.sequence_loss(self.config, logits, inputs.labels) or nil
+    return Outputs.new({ "loss", "logits", "hidden_states" }, { loss = loss, logits = logits, hidden_states = hidden })
+  end
+end
+
+--- One result for each token: logits (B, T, num_labels), labels (B, T), -100 ignored.
+function heads.token(base)
+  return function(self, inputs)
+    local labels = inputs.labels
+    local x, layout, hidden = self[base]:encode(inputs, labels, { hidden_states = wants_hidden(self, inputs) })
+    local scores = self.classifier(self.dropout(x))
+    local loss = labels and tensor.cross_entropy(scores, encoder.pack(layout, labels)) or nil
+    return Outputs.new({ "loss", "logits", "hidden_states" }, { loss = loss, hidden_states = hidden },
+      { logits = function() return encoder.unpack(layout, scores) end })
+  end
+end
+
+--- Start and end of an answer: start_logits, end_logits (B, T).
+function heads.span(base)
+  return function(self, inputs)
+    local whole = inputs.start_positions ~= nil or not self.config.pack
+    local x, layout, hidden = self[base]:encode(inputs, nil, { whole = whole, hidden_states = wants_hidden(self, inputs) })
+    if self.dropout then x = self.dropout(x) end
+    local logits = encoder.unpack(layout, self.qa_outputs(x))
+    local starts, ends = logits:select(2, 0), logits:select(2, 1)
+    local loss = inputs.start_positions and encoder.span_loss(starts, ends, inputs.start_positions, inputs.end_positions) or nil
+    return Outputs.new({ "loss", "start_logits", "end_logits", "hidden_states" }, { loss = loss, start_logits = starts, end_logits = ends, hidden_states = hidden })
+  end
+end
+
+--- Masked words. transform(model, x) is the part before the vocabulary; output(model) gives weight (V, C) and bias (V).
+-- The loss is made in chunks of the rows that have a label; logits (B, T, V) only when they are asked for.
+function heads.masked(base, transform, output)
+  return function(self, inputs)
+    local labels = inputs.labels
+    local x, layout, hidden = self[base]:encode(inputs, labels, { hidden_states = wants_hidden(self, inputs) })
+    local weight, bias = output(self)
+    local loss
+    if labels then
+      local y = encoder.pack(layout, labels)
+      local counted = y:ne(-100):nonzero():reshape(-1)
+      loss = tensor.linear_cross_entropy(transform(self, x:index_select(0, counted)), weight, y:index_select(0, counted), { bias = bias })
+    end
+    return Outputs.new({ "loss", "logits", "hidden_states" }, { loss = loss, hidden_states = hidden },
+      { logits = function() return encoder.unpack(layout, tensor.linear(transform(self, x), weight, bias)) end })
+  end
+end
+
+--- The headless model: last_hidden_state (B, T, C), pooler_output (B, C) where there is a pooler.
+function heads.base()
+  return function(self, inputs)
+    local x, layout, hidden = self:encode(inputs, nil, { hidden_states = wants_hidden(self, inputs) })
+    local pooled = self.pooler and self.pooler(encoder.first_rows(layout, x)) or nil
+    return Outputs.new({ "last_hidden_state", "pooler_output", "hidden_states" }, { pooler_output = pooled, hidden_states = hidden },
+      { last_hidden_state = function() return encoder.unpack(layout, x) end })
+  end
+end
+
+return heads

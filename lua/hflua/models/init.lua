@@ -1,0 +1,33 @@
+--- Models: architectures with their task heads, loaded from and saved to Hugging Face's folders.
+-- `models.AutoModelForSequenceClassification.from_pretrained(name, {num_labels = 2})`, or a class by its name.
+local modules = {
+  AutoConfig = "auto", AutoModel = "auto", AutoModelForSequenceClassification = "auto", AutoModelForMaskedLM = "auto",
+  AutoModelForTokenClassification = "auto", AutoModelForQuestionAnswering = "auto", AutoModelForCausalLM = "auto", AutoModelForPreTraining = "auto",
+  PretrainedConfig = "config", PreTrainedConfig = "config",
+  BertConfig = "bert", BertModel = "bert", BertForSequenceClassification = "bert", BertForMaskedLM = "bert",
+  BertForTokenClassification = "bert", BertForQuestionAnswering = "bert",
+  RobertaConfig = "roberta", RobertaModel = "roberta", RobertaForSequenceClassification = "roberta", RobertaForMaskedLM = "roberta",
+  RobertaForTokenClassification = "roberta", RobertaForQuestionAnswering = "roberta",
+  DistilBertConfig = "distilbert", DistilBertModel = "distilbert", DistilBertForSequenceClassification = "distilbert",
+  DistilBertForMaskedLM = "distilbert", DistilBertForTokenClassification = "distilbert", DistilBertForQuestionAnswering = "distilbert",
+}
+
+local models = {}
+
+--- The public names, for completion.
+function models.__names()
+  local names = {}
+  for name in pairs(modules) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+return setmetatable(models, {
+  __index = function(self, name)
+    local file = modules[name]
+    if not file then return nil end
+    local value = require("hflua.models." .. file)[name]
+    rawset(self, name, value)
+    return value
+  end,
+})

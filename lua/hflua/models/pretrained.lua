@@ -1,0 +1,257 @@
+--- What all models share: loading and saving Hugging Face's folders, first values, tied weights.
+local errors = require "hflua.errors"
+local hub = require "hflua.hub"
+local json = require "hflua.core.json"
+local options_of = require "hflua.options"
+local safetensors = require "hflua.core.safetensors"
+local init = require "hflua.nn.parameter"
+local Module = require "hflua.nn.module"
+
+local PreTrainedModel = Module:extend("PreTrainedModel")
+
+-- Options of from_pretrained that are not fields of the configuration.
+local loading_options = { config = true, dtype = true, torch_dtype = true, revision = true, local_files_only = true, ignore_mismatched_sizes = true,
+  quiet = true, device = true, device_map = true, cache_dir = true, low_cpu_mem_usage = true, attn_implementation = true, trust_remote_code = true }
+
+PreTrainedModel.main_input_name = "input_ids"
+--- Field that holds the headless model, "" in the headless model itself.
+PreTrainedModel.base_model_prefix = ""
+--- Parameters below these prefixes are the task head: a checkpoint may lack them.
+PreTrainedModel.head_prefixes = {}
+--- Patterns of checkpoint names that carry nothing and are not reported.
+PreTrainedModel.ignored_names = { "position_ids$" }
+
+--- Draws the first values of one module, as the model's Python class does; models override it.
+function PreTrainedModel:init_module(module)
+  local std = self.config.initializer_range
+  if module.is_embedding then
+    init.normal_(module.weight, 0, std)
+    module:zero_padding()
+  elseif module.__name == "Linear" then
+    init.normal_(module.weight, 0, std)
+    if module.bias then init.zeros_(module.bias) end
+  elseif module.__name == "LayerNorm" then
+    init.constant_(module.weight, 1)
+    init.zeros_(module.bias)
+  end
+end
+
+--- Draws first values for the whole model (after its layers drew their own defaults, as in Python).
+function PreTrainedModel:init_weights()
+  self:apply(function(module) self:init_module(module) end)
+  return self
+end
+
+--- A model with random weights from a configuration.
+function PreTrainedModel:from_config(config)
+  local model = self(config)
+  return model:init_weights():eval()
+end
+
+-- Parameter shapes are checked against memory before anything is built: a config.json may ask for any size.
+local function shards_of(folder)
+  local index = folder .. "/model.safetensors.index.json"
+  if hub.is_file(folder .. "/model.safetensors") then return { folder .. "/model.safetensors" } end
+  if hub.is_file(index) then
+    local map = json.load_file(index).weight_map
+    if type(map) ~= "table" then errors.raise("%s: weight_map: expected an object, found %s", index, type(map)) end
+    local seen, list = {}, {}
+    for name, file in pairs(map) do
+      if type(file) ~= "string" or file:find "[/\\]" or file == ".." then
+        errors.raise("%s: weight_map: %q: expected a plain file name, found %q", index, name, tostring(file))
+      end
+      if not seen[file] then
+        seen[file] = true
+        list[#list + 1] = folder .. "/" .. file
+      end
+    end
+    table.sort(list)
+    return list
+  end
+  if hub.is_file(folder .. "/pytorch_model.bin") then
+    errors.raise("%s: pytorch_model.bin is a pickle, which can run code when it is read; convert it to model.safetensors in Python with model.save_pretrained(folder)", folder)
+  end
+  errors.raise("%s: model.safetensors: not found; expected a folder written by save_pretrained", folder)
+end
+
+local function load_tensors(folder)
+  local state = {}
+  for _, path in ipairs(shards_of(folder)) do
+    for name, value in pairs(safetensors.load_file(path)) do
+      if state[name] then errors.raise("%s: tensor %q: found in two files", path, name) end
+      state[name] = value
+    end
+  end
+  return state
+end
+
+-- Names of early TensorFlow conversions.
+local function modern_name(name) return (name:gsub("gamma$", "weight"):gsub("beta$", "bias")) end
+
+-- Checkpoints of the headless model load into a model with a head and the other way round: adds or drops the prefix.
+local function align_prefix(state, model)
+  local prefix = model.checkpoint_prefix or model.base_model_prefix
+  if prefix == "" then return state end
+  local dotted, found = prefix .. ".", false
+  for name in pairs(state) do found = found or name:sub(1, #dotted) == dotted end
+  local has_prefix, aligned = model.base_model_prefix ~= "", {}
+  for name, value in pairs(state) do
+    if has_prefix and not found then
+      local headed = name
+      for _, head in ipairs(model.head_prefixes) do
+        if name:sub(1, #head) == head then headed = nil end
+      end
+      aligned[headed and dotted .. name or name] = value
+    elseif not has_prefix and found then
+      aligned[name:sub(1, #dotted) == dotted and name:sub(#dotted + 1) or "\0" .. name] = value
+    else
+      aligned[name] = value
+    end
+  end
+  return aligned
+end
+
+local function is_head(model, name)
+  for _, prefix in ipairs(model.head_prefixes) do
+    if name:sub(1, #prefix) == prefix then return true end
+  end
+  return false
+end
+
+local function is_ignored(model, name)
+  for _, pattern in ipairs(model.ignored_names) do
+    if name:find(pattern) then return true end
+  end
+  return false
+end
+
+-- Gives every parameter its tensor from the checkpoint (no copy: the file stays mapped). Returns the slots that got none
+-- and the names that were not used, both sorted.
+local function fill(model, state, path, o)
+  local new, used, placed = {}, {}, {}
+  for _, slot in ipairs(model:slots()) do
+    local found = state[slot.name]
+    if found and not placed[slot.tensor] then
+      local ok, message = pcall(Module.check_shape, slot.name, slot.tensor, found)
+      if not ok and o.ignore_mismatched_sizes then found = nil
+      elseif not ok then
+        errors.raise("%s: %s; %s", path, message:gsub("^.-: ", ""), is_head(model, slot.name) and "ignore_mismatched_sizes=true starts this head anew"
+          or "is config.json the one of this checkpoint?")
+      end
+    end
+    used[slot.name] = true
+    if found then
+      placed[slot.tensor] = init.Parameter(found:to(o.dtype or "float32"))
+      rawset(slot.owner, slot.key, placed[slot.tensor])
+    elseif placed[slot.tensor] then
+      rawset(slot.owner, slot.key, placed[slot.tensor])
+    else
+      new[#new + 1] = slot
+    end
+  end
+  local unused = {}
+  for name in pairs(state) do
+    if not used[name] and not is_ignored(model, name) then unused[#unused + 1] = (name:gsub("^%z", "")) end
+  end
+  table.sort(unused)
+  return new, unused
+end
+
+-- Real memory and first values for the parameters the checkpoint lacks, module by module in the model's order.
+local function start_anew(model, new, path)
+  local fresh = {}
+  for _, slot in ipairs(new) do
+    if not is_head(model, slot.name) then
+      errors.raise("%s: tensor %q: not found, and it is no part of a task head; is config.json the one of this checkpoint?", path, slot.name)
+    end
+    rawset(slot.owner, slot.key, init.new(slot.tensor.shape))
+    fresh[slot.owner] = true
+  end
+  model:apply(function(module) if fresh[module] then model:init_module(module) end end)
+end
+
+local function quote_list(names) return "['" .. table.concat(names, "', '") .. "']" end
+
+local function report(model, source, new, unused)
+  local class, names = model.__name, {}
+  for i, slot in ipairs(new) do names[i] = slot.name end
+  table.sort(names)
+  if #unused > 0 then
+    io.stderr:write(("Some weights of the checkpoint at %s were not used when initializing %s: %s\n"):format(source, class, quote_list(unused)))
+  end
+  if #names > 0 then
+    io.stderr:write(("Some weights of %s were not initialized from the model checkpoint at %s and are newly initialized: %s\n"
+      .. "You should probably TRAIN this model on a down-stream task to be able to use it for predictions and inference.\n"):format(class, source, quote_list(names)))
+  end
+end
+
+local function split_options(class, options)
+  local o, fields = {}, {}
+  for name, value in pairs(options or {}) do
+    if loading_options[name] then o[name] = value else fields[name] = value end
+  end
+  o.dtype = o.dtype or o.torch_dtype
+  return o, fields
+end
+
+-- Options that overwrite the configuration must be fields of it.
+local function check_fields(class, config, fields)
+  local known = {}
+  for name in pairs(loading_options) do known[#known + 1] = name end
+  for _, field in ipairs { "num_labels", "id2label", "label2id", "problem_type", "output_hidden_states", "classifier_dropout", "pack", "pad_token_id" } do known[#known + 1] = field end
+  for name in pairs(config) do known[#known + 1] = name end
+  for _, field in ipairs(class.config_class.fields) do known[#known + 1] = field[1] end
+  options_of.check(class.__name .. ".from_pretrained", fields, known)
+end
+
+--- A model from a folder or a name in the local cache.
+-- options: fields of the configuration (num_labels, hidden_dropout_prob ...), config (instead of the folder's), dtype
+-- ("float32" by default, "bfloat16", "auto": as in the file), ignore_mismatched_sizes, quiet.
+-- Weights the checkpoint lacks (the task head only) are drawn anew and named; weights it has in excess are named too.
+function PreTrainedModel:from_pretrained(source, options)
+  local o, fields = split_options(self, options)
+  if type(source) ~= "string" then errors.raise("%s.from_pretrained: expected a folder or a name, found %s", self.__name, type(source)) end
+  local folder = hub.resolve(source, { kind = "model", revision = o.revision })
+  local config = o.config or self.config_class.from_dict(json.load_file(folder .. "/config.json"), folder .. "/config.json")
+  check_fields(self, config, fields)
+  config:update(fields):check(folder .. "/config.json")
+  rawset(config, "name_or_path", source)
+  local state = load_tensors(folder)
+  local renamed = {}
+  for name, value in pairs(state) do renamed[modern_name(name)] = value end
+  local model = init.skip(function() return self(config) end)
+  state = align_prefix(model:adapt_state(renamed), model)
+  local new, unused = fill(model, state, folder, o)
+  start_anew(model, new, folder)
+  if not o.quiet then report(model, source, new, unused) end
+  return model:eval()
+end
+
+--- Renames or drops entries of a checkpoint before they are matched; models override it.
+function PreTrainedModel:adapt_state(state) return state end
+
+--- Writes config.json and model.safetensors (new files, renamed into place) for hflua and transformers.
+function PreTrainedModel:save_pretrained(folder)
+  require("hflua.core.system").make_folder(folder)
+  local config = self.config:clone()
+  config.architectures = json.array { self.__name }
+  config.dtype = self:parameters()[1].dtype
+  config:save_pretrained(folder)
+  safetensors.save_file(self:state_dict(), folder .. "/model.safetensors", { format = "pt" })
+end
+
+--- Classes are called with a dot in Hugging Face's examples, `Class.from_pretrained(name)`: gives the class both spellings.
+function PreTrainedModel.publish(class)
+  local load, build = PreTrainedModel.from_pretrained, PreTrainedModel.from_config
+  rawset(class, "from_pretrained", function(first, ...)
+    if rawequal(first, class) then return load(class, ...) end
+    return load(class, first, ...)
+  end)
+  rawset(class, "from_config", function(first, ...)
+    if rawequal(first, class) then return build(class, ...) end
+    return build(class, first, ...)
+  end)
+  return class
+end
+
+return PreTrainedModel

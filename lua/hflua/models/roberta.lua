@@ -1,0 +1,95 @@
+--- RoBERTa (Liu et al. 2019): BERT's layers, positions counted from the padding id, heads of its own.
+local tensor = require "hflua.tensor"
+local nn = require "hflua.nn"
+local bert = require "hflua.models.bert"
+local config = require "hflua.models.config"
+local encoder = require "hflua.models.encoder"
+local heads = require "hflua.models.heads"
+local PreTrainedModel = require "hflua.models.pretrained"
+
+local roberta = {}
+
+roberta.RobertaConfig = config.define("RobertaConfig", "roberta", {
+  fields = bert.config_fields { vocab_size = 50265, pad_token_id = 1, type_vocab_size = 2, layer_norm_eps = 1e-12, max_position_embeddings = 512 },
+  check = bert.check_config,
+})
+
+local Embeddings = bert.Embeddings:extend("RobertaEmbeddings")
+
+function Embeddings:init(c)
+  rawset(self, "position_padding", c.pad_token_id)
+  bert.Embeddings.init(self, c)
+end
+
+--- Position of a token: padding id + its number among the tokens that are no padding; padding stays at the padding id. (B, T)
+local function positions(model, inputs)
+  local padding = model.config.pad_token_id
+  local real = inputs.input_ids:ne(padding):to("int64")
+  return real:cumsum { dim = 1 } * real + padding
+end
+
+roberta.RobertaModel = bert.base_model("RobertaModel", roberta.RobertaConfig, Embeddings, positions)
+roberta.RobertaModel.checkpoint_prefix = "roberta"
+
+local no_pooler = { add_pooling_layer = false }
+
+local ClassificationHead = nn.Module:extend("RobertaClassificationHead")
+
+function ClassificationHead:init(c)
+  self.dense = nn.Linear(c.hidden_size, c.hidden_size)
+  self.dropout = bert.classifier_dropout(c)
+  self.out_proj = nn.Linear(c.hidden_size, c.num_labels)
+end
+
+--- first tokens (B, C) -> (B, num_labels)
+function ClassificationHead:forward(x) return self.out_proj(self.dropout(self.dense(self.dropout(x), "tanh"))) end
+
+roberta.RobertaForSequenceClassification = bert.headed("RobertaForSequenceClassification", "roberta", roberta.RobertaModel, { "classifier." },
+  function(self, c)
+    self.roberta = roberta.RobertaModel(c, no_pooler)
+    self.classifier = ClassificationHead(c)
+  end, heads.sequence("roberta", function(self, first) return self.classifier(first) end))
+
+roberta.RobertaForTokenClassification = bert.headed("RobertaForTokenClassification", "roberta", roberta.RobertaModel, { "classifier." },
+  function(self, c)
+    self.roberta = roberta.RobertaModel(c, no_pooler)
+    self.dropout = bert.classifier_dropout(c)
+    self.classifier = nn.Linear(c.hidden_size, c.num_labels)
+  end, heads.token("roberta"))
+
+roberta.RobertaForQuestionAnswering = bert.headed("RobertaForQuestionAnswering", "roberta", roberta.RobertaModel, { "qa_outputs." },
+  function(self, c)
+    self.roberta = roberta.RobertaModel(c, no_pooler)
+    self.qa_outputs = nn.Linear(c.hidden_size, 2)
+  end, heads.span("roberta"))
+roberta.RobertaForQuestionAnswering.forward_arguments = bert.span_arguments
+
+local LMHead = nn.Module:extend("RobertaLMHead")
+
+function LMHead:init(c)
+  self.dense = nn.Linear(c.hidden_size, c.hidden_size)
+  self.layer_norm = nn.LayerNorm(c.hidden_size, { eps = c.layer_norm_eps })
+  self.bias = nn.init.new { c.vocab_size }
+  nn.init.zeros_(self.bias)
+end
+
+roberta.RobertaForMaskedLM = bert.headed("RobertaForMaskedLM", "roberta", roberta.RobertaModel, { "lm_head." },
+  function(self, c)
+    self.roberta = roberta.RobertaModel(c, no_pooler)
+    self.lm_head = LMHead(c)
+  end,
+  heads.masked("roberta", function(self, x) return self.lm_head.layer_norm(self.lm_head.dense(x, "gelu")) end,
+    function(self) return self.roberta.embeddings.word_embeddings.weight, self.lm_head.bias end))
+
+--- The decoder is tied: its weight is the word embeddings, its bias an older name of lm_head.bias.
+function roberta.RobertaForMaskedLM:adapt_state(state)
+  state["lm_head.bias"] = state["lm_head.bias"] or state["lm_head.decoder.bias"]
+  state["lm_head.decoder.bias"], state["lm_head.decoder.weight"] = nil, nil
+  return state
+end
+
+for _, name in ipairs { "RobertaModel", "RobertaForSequenceClassification", "RobertaForTokenClassification", "RobertaForQuestionAnswering", "RobertaForMaskedLM" } do
+  PreTrainedModel.publish(roberta[name])
+end
+
+return roberta
