@@ -5,12 +5,17 @@
 
 #define HFL_PLAN "hflua.pack_plan"
 
-/* A userdata whose user value is the table of its fields for Lua. cu holds two lists of batch + 1 entries: where each row
- * begins among the packed tokens, and 0, 1, 2 ... for one query in each row. */
+/* A userdata whose user value is the table of its fields for Lua. Keys and values are always those of the real tokens; queries
+ * are too, or every position of the batch when the plan is whole. cu holds three lists of batch + 1 entries: where each row
+ * begins among the real tokens, among the queries, and 0, 1, 2 ... for one query in each row. */
 typedef struct PackPlan {
-  int64_t batch, length, tokens;
+  int64_t batch, length, tokens, queries;
   int32_t cu[];
 } PackPlan;
+
+static int32_t *cu_keys(PackPlan *plan) { return plan->cu; }
+static int32_t *cu_queries(PackPlan *plan) { return plan->cu + plan->batch + 1; }
+static int32_t *cu_first(PackPlan *plan) { return plan->cu + 2 * (plan->batch + 1); }
 
 /* Reads the mask (B, T) as bytes into a new userdata at the top; NULL (nothing pushed beyond it) when some value is neither 0 nor 1. */
 static const uint8_t *push_mask(lua_State *L, HfTensor *mask) {
@@ -28,16 +33,20 @@ static const uint8_t *push_mask(lua_State *L, HfTensor *mask) {
   return bytes;
 }
 
-/* Counts the real tokens of each row into plan->cu; the first row without any (counted from 1), or 0. */
-static int64_t count_tokens(PackPlan *plan, const uint8_t *mask) {
+/* Counts the real tokens of each row into the lists; the first row without any (counted from 1), or 0. */
+static int64_t count_tokens(PackPlan *plan, const uint8_t *mask, bool whole) {
+  int64_t empty = 0;
+  cu_keys(plan)[0] = cu_queries(plan)[0] = cu_first(plan)[0] = 0;
   for (int64_t b = 0; b < plan->batch; b++) {
     int64_t before = plan->tokens;
     for (int64_t t = 0; t < plan->length; t++) plan->tokens += mask[b * plan->length + t];
-    if (plan->tokens == before) return b + 1;
-    plan->cu[b + 1] = (int32_t)plan->tokens;
-    plan->cu[plan->batch + 2 + b] = (int32_t)b + 1;
+    if (plan->tokens == before && !empty) empty = b + 1;
+    cu_keys(plan)[b + 1] = (int32_t)plan->tokens;
+    cu_queries(plan)[b + 1] = (int32_t)(whole ? (b + 1) * plan->length : plan->tokens);
+    cu_first(plan)[b + 1] = (int32_t)b + 1;
   }
-  return 0;
+  plan->queries = cu_queries(plan)[plan->batch];
+  return empty;
 }
 
 /* Pushes an int64 tensor of n host numbers on the device of `like`. */
@@ -48,49 +57,57 @@ static void push_index(lua_State *L, const int64_t *host, int64_t n, const HfTen
   if (!*box) hfL_raise(L, &err);
 }
 
-/* Fields index and positions (N), first_rows and last_rows (B) of the table at `fields`. */
-static void set_index_fields(lua_State *L, int fields, const PackPlan *plan, const uint8_t *mask, const HfTensor *like) {
-  int64_t *index = lua_newuserdatauv(L, (size_t)plan->tokens * sizeof *index, 0);
-  int64_t *positions = lua_newuserdatauv(L, (size_t)plan->tokens * sizeof *positions, 0);
-  for (int64_t i = 0, n = 0; i < plan->batch * plan->length; i++)
-    if (mask[i]) positions[n] = i % plan->length, index[n++] = i;
-  push_index(L, index, plan->tokens, like);
-  lua_setfield(L, fields, "index");
-  push_index(L, positions, plan->tokens, like);
-  lua_setfield(L, fields, "positions");
-  for (int64_t b = 0; b < plan->batch; b++) index[b] = plan->cu[b];
-  push_index(L, index, plan->batch, like);
-  lua_setfield(L, fields, "first_rows");
-  for (int64_t b = 0; b < plan->batch; b++) index[b] = plan->cu[b + 1] - 1;
-  push_index(L, index, plan->batch, like);
-  lua_setfield(L, fields, "last_rows");
+static void set_index_field(lua_State *L, int fields, const char *name, const int64_t *host, int64_t n, const HfTensor *like) {
+  push_index(L, host, n, like);
+  lua_setfield(L, fields, name);
 }
 
-static void set_counts(lua_State *L, int fields, const PackPlan *plan) {
+/* index: the real tokens among all positions; positions: the column of each query; first_rows, last_rows: the first and last
+ * query of each row. */
+static void set_index_fields(lua_State *L, int fields, PackPlan *plan, const uint8_t *mask, const HfTensor *like) {
+  int64_t all = plan->batch * plan->length, *index = lua_newuserdatauv(L, (size_t)(all + 1) * sizeof *index, 0);
+  int64_t *positions = lua_newuserdatauv(L, (size_t)(all + 1) * sizeof *positions, 0), n = 0, q = 0;
+  bool whole = plan->queries != plan->tokens;
+  for (int64_t i = 0; i < all; i++) {
+    if (mask[i]) index[n++] = i;
+    if (mask[i] || whole) positions[q++] = i % plan->length;
+  }
+  set_index_field(L, fields, "index", index, plan->tokens, like);
+  set_index_field(L, fields, "positions", positions, plan->queries, like);
+  for (int64_t b = 0; b < plan->batch; b++) index[b] = cu_queries(plan)[b], positions[b] = cu_queries(plan)[b + 1] - 1;
+  set_index_field(L, fields, "first_rows", index, plan->batch, like);
+  set_index_field(L, fields, "last_rows", positions, plan->batch, like);
+}
+
+static void set_counts(lua_State *L, int fields, const PackPlan *plan, const uint8_t *mask) {
+  bool starts = true;
+  for (int64_t b = 0; b < plan->batch; b++) starts = starts && mask[b * plan->length];
   lua_pushinteger(L, plan->batch), lua_setfield(L, fields, "batch");
   lua_pushinteger(L, plan->length), lua_setfield(L, fields, "length");
   lua_pushinteger(L, plan->tokens), lua_setfield(L, fields, "tokens");
+  lua_pushinteger(L, plan->queries), lua_setfield(L, fields, "queries");
   lua_pushboolean(L, plan->tokens == plan->batch * plan->length), lua_setfield(L, fields, "full");
+  lua_pushboolean(L, starts), lua_setfield(L, fields, "starts_with_tokens");
 }
 
-/* core.pack_plan(attention_mask) -> plan, or nil and why the batch cannot be packed. */
+/* core.pack_plan(attention_mask[, whole]) -> plan, or nil and why the batch cannot be packed. whole: every position is a query,
+ * real or not, and rows without a real token are allowed. */
 static int pack_plan(lua_State *L) {
   HfTensor *mask = hfL_check_tensor(L, 1);
+  bool whole = lua_toboolean(L, 2);
   if (mask->ndim != 2) return lua_pushnil(L), lua_pushliteral(L, "the mask is not (batch, length)"), 2;
   if (hf_tensor_numel(mask) > INT32_MAX) return lua_pushnil(L), lua_pushliteral(L, "the batch has more than 2^31 tokens"), 2;
   const uint8_t *real = push_mask(L, mask);
   if (!real) return lua_pushnil(L), lua_pushliteral(L, "the mask holds values other than 0 and 1"), 2;
   int64_t batch = mask->shape[0];
-  size_t bytes = sizeof(PackPlan) + 2 * (size_t)(batch + 1) * sizeof(int32_t);
-  PackPlan *plan = lua_newuserdatauv(L, bytes, 1);
+  PackPlan *plan = lua_newuserdatauv(L, sizeof(PackPlan) + 3 * (size_t)(batch + 1) * sizeof(int32_t), 1);
   *plan = (PackPlan){.batch = batch, .length = mask->shape[1]};
-  plan->cu[0] = plan->cu[batch + 1] = 0;
-  int64_t empty = count_tokens(plan, real);
-  if (empty || !batch) return lua_pushnil(L), lua_pushfstring(L, "row %I has no real token", (lua_Integer)empty), 2;
+  int64_t empty = count_tokens(plan, real, whole);
+  if ((empty && !whole) || !batch) return lua_pushnil(L), lua_pushfstring(L, "row %I has no real token", (lua_Integer)empty), 2;
   int at = lua_gettop(L);
   luaL_setmetatable(L, HFL_PLAN);
   lua_newtable(L);
-  set_counts(L, at + 1, plan);
+  set_counts(L, at + 1, plan, real);
   set_index_fields(L, at + 1, plan, real, mask);
   lua_settop(L, at + 1);
   lua_setiuservalue(L, at, 1);
@@ -105,20 +122,20 @@ static int plan_index(lua_State *L) {
   return 1;
 }
 
-/* Packed q (N, heads, D) or, with first_only, one query in each row (B, heads, D); k, v (N, kv_heads, D). */
+/* q (queries, heads, D) or, with first_only, one query in each row (B, heads, D); k, v of the real tokens (tokens, kv_heads, D). */
 static bool run_attention(HfCall *c, HfError *err) {
   HfTensor *q = hf_call_tensor(c, 0), *k = hf_call_tensor(c, 1), *v = hf_call_tensor(c, 2);
   PackPlan *plan = luaL_testudata(c->L, 4, HFL_PLAN);
   bool first_only = hf_call_boolean_or(c, 7, false);
   char text[HF_DESCRIPTION_SIZE];
   if (!plan) hf_call_error(c, 3, "expected a plan of pack_plan, found %s", luaL_typename(c->L, 4));
-  int64_t queries = first_only ? plan->batch : plan->tokens;
+  int64_t queries = first_only ? plan->batch : plan->queries;
   if (q->ndim != 3 || q->shape[0] != queries) hf_call_error(c, 0, "expected (%lld, heads, D), found %s", (long long)queries, hf_tensor_describe(q, text));
   if (k->ndim != 3 || k->shape[0] != plan->tokens) hf_call_error(c, 1, "expected (%lld, heads, D), found %s", (long long)plan->tokens, hf_tensor_describe(k, text));
   double scale = hf_call_number_or(c, 5, 1 / sqrt((double)q->shape[2]));
-  const int32_t *cu_q = first_only ? plan->cu + plan->batch + 1 : plan->cu;
+  const int32_t *cu_q = first_only ? cu_first(plan) : cu_queries(plan);
   bool causal = hf_call_boolean_or(c, 4, false);
-  return hf_call_return(c, hf_attention(q, k, v, cu_q, plan->cu, plan->batch, causal, scale, hf_call_number_or(c, 6, 0), err));
+  return hf_call_return(c, hf_attention(q, k, v, cu_q, cu_keys(plan), plan->batch, causal, scale, hf_call_number_or(c, 6, 0), err));
 }
 
 /* The same for rows of equal length, without a mask: q (B, T, heads, D), k, v (B, S, kv_heads, D). */

@@ -1,17 +1,40 @@
---- Reference numbers: from $HFLUA_SHARED/golden where that folder is, else from the copies in tests/golden.
-local t = dofile(os.getenv("HFLUA_TESTS") .. "/lib/tap.lua")
+--- Reference numbers: where they lie and how tensors are compared with them.
 local golden = {}
 
---- The path of a reference file, or nil when neither place has it.
-function golden.path(name)
-  for _, root in ipairs { (t.shared or "") .. "/golden/", t.dir .. "/golden/" } do
-    if t.exists(root .. name) then return root .. name end
-  end
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
 end
 
---- A decoded JSON file.
-function golden.json(name)
-  return require("hflua.core.json").load_file(assert(golden.path(name), name .. ": no such reference file"))
+--- The folder `name` of the full reference data beside the repository, or of the committed subset; nil when there is neither.
+function golden.folder(name)
+  local shared = os.getenv "HFLUA_SHARED"
+  for _, root in ipairs { shared and shared .. "/golden" or "", (os.getenv("HFLUA_TESTS") or "tests") .. "/golden" } do
+    if root ~= "" and exists(root .. "/" .. name) then return root .. "/" .. name end
+  end
+  return nil
+end
+
+local function text(shape) return "[" .. table.concat(shape, ", ") .. "]" end
+
+--- Largest |actual - expected| must be at most `limit`; shapes must agree.
+function golden.close(actual, expected, limit, what)
+  if text(actual.shape) ~= text(expected.shape) then
+    error(("%s: expected shape %s, found %s"):format(what, text(expected.shape), text(actual.shape)), 2)
+  end
+  if actual:numel() == 0 then return end
+  local worst = (actual:detach():float() - expected:float()):abs():max():item()
+  if not (worst <= limit) then error(("%s: differs by %.3g (limit %.3g)"):format(what, worst, limit), 2) end
+end
+
+--- The same where mask (B, T) is 1; tensors that are not (B, T, ...) are compared whole.
+function golden.close_where(actual, expected, mask, limit, what)
+  local shape = expected.shape
+  if #shape < 2 or shape[1] ~= mask.shape[1] or shape[2] ~= mask.shape[2] then return golden.close(actual, expected, limit, what) end
+  local m = mask:float()
+  if #shape == 3 then m = m:unsqueeze(-1) end
+  golden.close(actual:detach() * m, expected * m, limit, what)
 end
 
 return golden

@@ -97,10 +97,10 @@ end
 --- inputs -> x (N, C) and its layout; want: first_only, whole, hidden_states
 function DistilBertModel:encode(inputs, labels, want)
   local hidden = want.hidden_states and {} or nil
-  local layout = encoder.layout(self, inputs, labels, want.whole or hidden ~= nil)
+  local layout = encoder.layout(self, inputs, labels, { whole = want.whole or hidden ~= nil, first = want.first_only })
   local positions = inputs.position_ids and encoder.pack(layout, inputs.position_ids:expand(layout.B, layout.T)) or layout.plan.positions
   local x = self.embeddings(encoder.pack(layout, inputs.input_ids), positions)
-  local first_only = want.first_only and not hidden and encoder.can_skip(layout) and #self.transformer.layer > 0
+  local first_only = want.first_only and not hidden and encoder.can_skip() and #self.transformer.layer > 0
   return encoder.run(self.transformer.layer, x, layout, first_only, hidden), layout, hidden
 end
 

@@ -18,17 +18,28 @@ local function check_inputs(model, inputs)
   return ids, ids.shape[1], ids.shape[2]
 end
 
---- The layout of one batch. labels (B, T) may be nil; `whole` asks for every position.
--- Returns a layout: B, T, N (rows of the matrix), plan (for attention), packed (does the matrix leave positions out?).
-function encoder.layout(model, inputs, labels, whole)
+-- Has a masked position a label that counts?
+local function labels_on_padding(mask, labels)
+  return labels ~= nil and tensor.logical_and(labels:ne(-100), mask:eq(0)):any():item() ~= 0
+end
+
+--- The layout of one batch. labels (B, T) may be nil; want.whole asks for every position, want.first for a real first token in
+-- each row. Returns a layout: B, T, N (rows of the matrix), plan (for attention), packed (are positions left out?).
+function encoder.layout(model, inputs, labels, want)
   local ids, B, T = check_inputs(model, inputs)
   local limit = model.config.max_position_embeddings
   if limit and T > limit then
     errors.raise("%s: %d tokens a row, but the model has %d positions; tokenize with truncation=true", model.__name, T, limit)
   end
   local mask = inputs.attention_mask or tensor.ones({ B, T }, { dtype = "int64", device = ids.device })
-  local plan = tensor.core.pack_plan(mask, { labels = labels, whole = whole or not model.config.pack or functional.dropout_rng == "torch" })
-  return { B = B, T = T, N = plan.rows, plan = plan, packed = plan.packed }
+  local whole = want.whole or not model.config.pack or functional.dropout_rng == "torch" or labels_on_padding(mask, labels)
+  local plan = not whole and tensor.core.pack_plan(mask)
+  if not plan or (want.first and not plan.starts_with_tokens) then
+    local why
+    plan, why = tensor.core.pack_plan(mask, true)
+    if not plan then errors.raise("%s: attention_mask: expected 0 or 1 for each token, (B, T): %s", model.__name, why) end
+  end
+  return { B = B, T = T, N = plan.queries, plan = plan, mask = mask, packed = plan.queries ~= B * T }
 end
 
 --- Values (B, T) of the matrix's rows: (N)
@@ -40,13 +51,15 @@ end
 --- Rows (N, C) put back into (B, T, C), zeros where nothing was computed.
 function encoder.unpack(layout, x)
   local width = x.shape[2]
-  if layout.packed then x = tensor.core.unpack(x, layout.plan) end
+  if layout.packed then
+    x = tensor.zeros({ layout.B * layout.T, width }, { device = x.device }):index_add(0, layout.plan.index, x)
+  end
   return x:reshape(layout.B, layout.T, width)
 end
 
 --- The rows of column 0, (B, C); after a last layer for first tokens only they are all there is.
 function encoder.first_rows(layout, x)
-  if x.shape[1] == layout.B and layout.first_only then return x end
+  if layout.first_only then return x end
   return x:index_select(0, layout.plan.first_rows)
 end
 
@@ -58,7 +71,7 @@ local function dense_attention(layout, q, k, v, dropout)
   local function split(x) return x:reshape(B, T, x.shape[2], x.shape[3]):transpose(1, 2) end
   q, k, v = split(q), split(k), split(v)
   local scores = tensor.matmul(q, k:transpose(-2, -1)) * (1 / math.sqrt(q.shape[4]))
-  local blocked = layout.plan.mask:eq(0):reshape(B, 1, 1, T)
+  local blocked = layout.mask:eq(0):reshape(B, 1, 1, T)
   local probabilities = functional.dropout(scores:masked_fill(blocked, -math.huge):softmax { dim = -1 }, dropout)
   return tensor.matmul(probabilities, v):transpose(1, 2):reshape(B * T, q.shape[2], q.shape[4])
 end
@@ -68,12 +81,13 @@ end
 -- With layout.first_only set, queries (and so the result) are those of the first tokens: (B, C).
 function encoder.self_attention(m, x, layout, o)
   local residual = layout.first_only and x:index_select(0, layout.plan.first_rows) or x
-  local q, k, v = heads_of(m.query(residual), o.heads), heads_of(m.key(x), o.heads), heads_of(m.value(x), o.heads)
   local dropout, context = o.training and o.attention_dropout or 0, nil
   if dropout > 0 and functional.dropout_rng == "torch" then
-    context = dense_attention(layout, q, k, v, dropout)
+    context = dense_attention(layout, heads_of(m.query(x), o.heads), heads_of(m.key(x), o.heads), heads_of(m.value(x), o.heads), dropout)
   else
-    context = tensor.core.attention(q, k, v, layout.plan, { dropout = dropout, first_only = layout.first_only })
+    local real = (layout.packed or layout.plan.full) and x or x:index_select(0, layout.plan.index)
+    context = tensor.core.attention(heads_of(m.query(residual), o.heads), heads_of(m.key(real), o.heads), heads_of(m.value(real), o.heads),
+      layout.plan, { dropout = dropout, first_only = layout.first_only })
   end
   return m.norm(m.output(context:reshape(residual.shape)), residual, o.hidden_dropout)
 end
@@ -103,7 +117,7 @@ function encoder.run(layers, x, layout, first_only, collect)
 end
 
 --- May the last layer be left out for all but the first tokens?
-function encoder.can_skip(layout) return layout.plan.first_rows ~= nil and functional.dropout_rng ~= "torch" end
+function encoder.can_skip() return functional.dropout_rng ~= "torch" end
 
 -- ---- losses of the task heads
 

@@ -11,4 +11,5 @@ return {
   ModuleList = require "hflua.nn.module_list",
   Sequential = require "hflua.nn.sequential",
   functional = require "hflua.nn.functional",
+  utils = require "hflua.nn.utils",
 }

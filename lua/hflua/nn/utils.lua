@@ -1,0 +1,15 @@
+--- Helpers over the parameters of a model.
+local tensor = require "hflua.tensor"
+
+local utils = {}
+
+--- Scales the gradients so that their norm, taken together, is at most max_norm, by min(1, max_norm / (norm + 1e-6)).
+-- parameters: a sequence of tensors. Returns the norm before scaling, a tensor of one element.
+function utils.clip_grad_norm_(parameters, max_norm)
+  local norm = math.sqrt(tensor.core.gradient_sum_squares(parameters))
+  local factor = max_norm / (norm + 1e-6)
+  if factor < 1 then tensor.core.scale_gradients(parameters, factor) end
+  return tensor.tensor(norm)
+end
+
+return utils
