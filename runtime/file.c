@@ -179,7 +179,7 @@ bool hf_file_writer_commit(HfFileWriter *writer, HfError *err) {
     writer->temporary = NULL;
     char *slash = strrchr(writer->path, '/');
     if (slash) slash[slash == writer->path] = 0;
-    done = hf_folder_sync(slash ? writer->path : ".", err);
+    done = hf_file_sync(slash ? writer->path : ".", err);
   }
   hf_file_writer_abort(writer);
   return done;

@@ -58,7 +58,7 @@ bool hf_file_size(const char *path, uint64_t *out, HfError *err);
 bool hf_file_rename(const char *from, const char *to, HfError *err);    /* then syncs the folder of `to` */
 bool hf_file_remove(const char *path, HfError *err);                    /* a file, link or empty folder */
 bool hf_folder_make(const char *path, HfError *err);                    /* with its parents; fine when it is there */
-bool hf_folder_sync(const char *path, HfError *err);
+bool hf_file_sync(const char *path, HfError *err);                      /* a file or folder, onto the disk */
 bool hf_folder_remove(const char *path, HfError *err);                  /* with all it holds; links are not followed */
 /* Bytes an ordinary user may still write where `path` is or would be. */
 bool hf_file_free_space(const char *path, uint64_t *out, HfError *err);

@@ -39,7 +39,7 @@ bool hf_file_rename(const char *from, const char *to, HfError *err) {
     return hf_error_prefix(err, "%s", from);
   }
   char *folder = parent_folder(to, err);
-  bool done = folder && hf_folder_sync(folder, err);
+  bool done = folder && hf_file_sync(folder, err);
   hf_free(folder);
   return done;
 }
@@ -48,14 +48,15 @@ bool hf_file_remove(const char *path, HfError *err) {
   return !remove(path) || hf_file_fail(err, path, "cannot be removed");
 }
 
-bool hf_folder_sync(const char *path, HfError *err) {
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return hf_file_fail(err, path, "folder cannot be opened");
+bool hf_file_sync(const char *path, HfError *err) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return hf_file_fail(err, path, "cannot be opened");
   bool done = !fsync(fd) || errno == EINVAL || errno == EROFS; /* some file systems cannot sync a folder */
-  if (!done) hf_file_fail(err, path, "folder cannot be synced to the disk");
+  if (!done) hf_file_fail(err, path, "cannot be synced to the disk");
   close(fd);
   return done;
 }
+
 
 /* mkdir of one level; fine when a folder is there already. */
 static bool make_level(const char *path, HfError *err) {

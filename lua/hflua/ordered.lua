@@ -25,10 +25,15 @@ local function walk(self)
   end
 end
 
+--- An empty ordered table with methods, found where no key of that name is.
+function ordered.with_methods(name, methods)
+  return setmetatable({}, { __name = name, names = {}, known = {}, __newindex = add_key, __pairs = walk, __tostring = repr,
+    __index = methods })
+end
+
 --- A new ordered table: `ordered.new("accuracy", 0.9, "f1", 0.8)`. A nil value leaves its key out.
 function ordered.new(...)
-  local self = setmetatable({}, { __name = "dict", names = {}, known = {}, __newindex = add_key, __pairs = walk,
-    __tostring = repr })
+  local self = ordered.with_methods("dict")
   for i = 1, select("#", ...), 2 do self[select(i, ...)] = (select(i + 1, ...)) end
   return self
 end

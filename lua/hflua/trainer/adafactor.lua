@@ -8,14 +8,8 @@ local schedules = require "hflua.trainer.schedules"
 
 local adafactor = {}
 
-local function numel(t)
-  local count = 1
-  for _, size in ipairs(t.shape) do count = count * size end
-  return count
-end
-
 -- Root of the mean of the squares.
-local function rms(t) return math.sqrt((t * t):sum():item() / numel(t)) end
+local function rms(t) return math.sqrt((t * t):sum():item() / t:numel()) end
 
 local function set(target, value) target:copy_(value) end
 

@@ -4,7 +4,7 @@ local options = require "hflua.options"
 
 local adam = {}
 
--- The fused kernel steps all parameters of a group in one pass over memory.
+-- The fused kernel steps all parameters that have done equally many steps in one pass over memory.
 local fused = {}
 
 function fused:new_state(parameter, group)
@@ -12,17 +12,33 @@ function fused:new_state(parameter, group)
     max_exp_avg_sq = group.amsgrad and self.zeros_like(parameter) or nil }
 end
 
--- Parameters that have had a gradient, with their states: the kernel skips those without one now.
-function fused:apply_group(group, scale)
-  local parameters, states = {}, {}
+-- What the kernel reads of a parameter; the gradient is the parameter's own.
+local function entry_of(parameter, state, group)
+  return { parameter = parameter, exp_avg = state.exp_avg, exp_avg_sq = state.exp_avg_sq, max_exp_avg_sq = state.max_exp_avg_sq,
+    weight_decay = group.weight_decay }
+end
+
+-- step -> entries of the parameters that make this step; frozen ones lag behind.
+local function entries_by_step(self, group)
+  local by_step = {}
   for _, parameter in ipairs(group.params) do
-    local state = self.state[parameter]
-    if not state and parameter.grad then state = self:state_of(parameter, group) end
-    if state then
-      parameters[#parameters + 1], states[#states + 1] = parameter, state
+    if parameter.grad then
+      local state = self:state_of(parameter, group)
+      state.step = state.step + 1
+      local entries = by_step[state.step] or {}
+      entries[#entries + 1] = entry_of(parameter, state, group)
+      by_step[state.step] = entries
     end
   end
-  require("hflua.core.trainer").adam_step(parameters, states, group, scale)
+  return by_step
+end
+
+function fused:apply_group(group, scale)
+  local core = require "hflua.core.tensor"
+  for step, entries in pairs(entries_by_step(self, group)) do
+    core.adam_step(entries, { lr = group.lr, beta1 = group.betas[1], beta2 = group.betas[2], eps = group.eps, step = step,
+      decoupled = group.decoupled_weight_decay, amsgrad = group.amsgrad, maximize = group.maximize, gradient_scale = scale })
+  end
 end
 
 local function adam_options(weight_decay, decoupled)

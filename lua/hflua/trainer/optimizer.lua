@@ -109,8 +109,9 @@ end
 
 --- Forgets all gradients.
 function Optimizer:zero_grad()
-  local core = require "hflua.core.trainer"
-  for _, group in ipairs(self.param_groups) do core.zero_grad(group.params) end
+  for _, group in ipairs(self.param_groups) do
+    for _, parameter in ipairs(group.params) do parameter.grad = nil end
+  end
 end
 
 -- Calls f(parameter, index) for every parameter; indices count from 0 over all groups, as in PyTorch.

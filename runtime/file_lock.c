@@ -1,0 +1,55 @@
+/* Advisory locks (flock): see file_lock.h. The file stays, so that no process can lock one that was removed. */
+#include "file_lock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "file.h"
+#include "memory.h"
+
+struct HfFileLock {
+  int fd;
+};
+
+/* The error of a lock that is held: with the process id found in the file. */
+static bool fail_held(int fd, const char *path, HfError *err) {
+  char holder[32] = "";
+  ssize_t size = pread(fd, holder, sizeof holder - 1, 0);
+  holder[size > 0 ? strspn(holder, "0123456789") : 0] = 0;
+  return hf_error_set(err, "%s: another process%s%s is using this folder; wait for it to end, or use another folder", path,
+                      *holder ? " with the id " : "", holder);
+}
+
+static bool write_holder(int fd, const char *path, HfError *err) {
+  char text[32];
+  int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+  return (!ftruncate(fd, 0) && pwrite(fd, text, (size_t)size, 0) == size) || hf_file_fail(err, path, "lock cannot be written");
+}
+
+static bool take(int fd, const char *path, HfError *err) {
+  int failed;
+  do failed = flock(fd, LOCK_EX | LOCK_NB);
+  while (failed && errno == EINTR);
+  if (failed && errno == EWOULDBLOCK) return fail_held(fd, path, err);
+  if (failed && errno != ENOLCK && errno != EOPNOTSUPP) return hf_file_fail(err, path, "cannot be locked");
+  return write_holder(fd, path, err); /* a file system without locks: the folder is used unlocked */
+}
+
+HfFileLock *hf_file_lock(const char *path, HfError *err) {
+  HfFileLock *lock = hf_malloc(sizeof *lock, "file lock", err);
+  if (!lock) return NULL;
+  lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock->fd < 0) hf_file_fail(err, path, "cannot be opened");
+  if (lock->fd >= 0 && take(lock->fd, path, err)) return lock;
+  if (lock->fd >= 0) close(lock->fd);
+  hf_free(lock);
+  return NULL;
+}
+
+void hf_file_unlock(HfFileLock *lock) {
+  if (!lock) return;
+  close(lock->fd);
+  hf_free(lock);
+}
