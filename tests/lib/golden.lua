@@ -16,6 +16,14 @@ function golden.folder(name)
   return nil
 end
 
+--- The path of the reference file `name`: of the full data, or of the committed copy; nil when there is neither.
+golden.path = golden.folder
+
+--- The reference file `name`, decoded.
+function golden.json(name)
+  return require("hflua.core.json").load_file(assert(golden.path(name), name .. ": no such reference file"))
+end
+
 local function text(shape) return "[" .. table.concat(shape, ", ") .. "]" end
 
 --- Largest |actual - expected| must be at most `limit`; shapes must agree.
