@@ -5,6 +5,7 @@
 
 /* The state that runs the walk at present: backward functions written in Lua are called in it. */
 static lua_State *walking;
+static bool failed_in_lua; /* the message of the walk begins with its position already */
 
 static bool run_backward(HfCall *c, HfError *err) {
   HfTensor *t = hf_call_tensor(c, 0), *gradient = hf_call_optional_tensor(c, 1);
@@ -17,6 +18,11 @@ static bool run_backward(HfCall *c, HfError *err) {
   walking = c->L;
   bool ok = hf_backward(t, gradient, retain_graph, err);
   walking = outer;
+  if (!ok && failed_in_lua) {
+    failed_in_lua = false;
+    lua_pushstring(c->L, err->message);
+    lua_error(c->L);
+  }
   err->out_of_memory = false; /* part of the gradients is written: a second try would add them twice */
   return ok;
 }
@@ -97,6 +103,7 @@ static bool lua_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, H
   lua_pushcfunction(L, protected_backward);
   lua_pushlightuserdata(L, &call);
   bool ok = lua_pcall(L, 1, 0, 0) == LUA_OK;
+  failed_in_lua = !ok;
   if (!ok) hf_error_set(err, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "a backward function in Lua failed");
   lua_settop(L, top);
   return ok;

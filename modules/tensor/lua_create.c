@@ -109,7 +109,7 @@ static void walk(Nested *n, int dim) {
     hfL_errorf(L, "tensor: %s: expected a sequence of %lld, found %s", place(n, dim, where), (long long)n->shape[dim], luaL_typename(L, -1));
   int64_t size = luaL_len(L, -1);
   if (size != n->shape[dim])
-    hfL_errorf(L, "tensor: %s has %lld elements, expected %lld as in the first", dim ? place(n, dim, where) : "the sequence", (long long)size,
+    hfL_errorf(L, "tensor: %s has length %lld, expected %lld as the first of its kind", dim ? place(n, dim, where) : "the sequence", (long long)size,
                (long long)n->shape[dim]);
   for (n->at[dim] = 0; n->at[dim] < size; n->at[dim]++) {
     lua_geti(L, -1, n->at[dim] + 1);

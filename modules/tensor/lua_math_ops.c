@@ -1,6 +1,7 @@
 /* Operations of arithmetic for Lua: element by element, comparisons, reductions, products. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include "lua_call.h"
 #include "ops.h"
 
@@ -123,7 +124,10 @@ static bool run_to(HfCall *c, HfError *err) {
   for (int slot = 1; slot <= 3; slot++) { /* names tell themselves apart */
     if (!hf_call_given(c, slot) || (slot == 1 && like)) continue;
     const char *name = hf_call_string_or(c, slot, NULL);
-    if (slot == 3 || !hf_dtype_find(name, &dtype)) device = hfL_check_device(c->L, slot + 1);
+    if (slot != 3 && hf_dtype_find(name, &dtype)) continue;
+    if (strncmp(name, "cpu", 3) && strncmp(name, "cuda", 4))
+      hf_call_error(c, slot, "'%s' is neither a dtype (float32, bfloat16, int64, ...) nor a device (cpu, cuda:0)", name);
+    device = hfL_check_device(c->L, slot + 1);
   }
   HfTensor *cast = hf_cast(x, dtype, err), *moved = cast ? hf_to_device(cast, device, err) : NULL;
   hf_tensor_release(cast);
