@@ -141,12 +141,21 @@ static HfTensor *reduce_same_dtype(HfTensor *x, HfReduce op, const Plan *plan, H
   return hf_recorded(out, status, &(HfRecord){&reduce_operations[op], HF_INPUTS(x), HF_SAVED(wide ? x : NULL, wide ? out : NULL), HF_CONTEXT(context)}, err);
 }
 
+/* A product over several dims whose gradient is wanted: one dim after another. */
+static HfTensor *product_by_dims(HfTensor *x, const Plan *plan, bool keepdim, HfError *err) {
+  HfTensor *out = x;
+  hf_tensor_retain(out);
+  for (int i = 0; i < plan->count; i++) out = hf_then(out, hf_reduce(out, HF_PROD, 1, &plan->dims[i], true, err));
+  return keepdim || !out ? out : hf_then(out, hf_reshape(out, plan->kept_ndim, plan->kept, err));
+}
+
 HfTensor *hf_reduce(HfTensor *x, HfReduce op, int dim_count, const int64_t *dims, bool keepdim, HfError *err) {
   Plan plan;
   char text[HF_DESCRIPTION_SIZE];
   if (!x || !make_plan(&plan, reduce_operations[op].name, x, dim_count, dims, err)) return NULL;
   if ((op == HF_MAX || op == HF_MIN) && !plan.n)
     return hf_error_set(err, "%s: nothing to choose from in %s", reduce_operations[op].name, hf_tensor_describe(x, text)), NULL;
+  if (op == HF_PROD && plan.count > 1 && hf_tape_wants(&x, 1)) return product_by_dims(x, &plan, keepdim, err);
   HfDtype dtype = reduce_dtype(op, x->dtype);
   HfTensor *w = hf_cast(x, dtype, err), *out = w ? reduce_same_dtype(w, op, &plan, err) : NULL;
   hf_tensor_release(w);
