@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "json_write.h"
 
 HfSchema *hf_schema_new(HfColumnType type, int child_count, int64_t label_count, HfError *err) {
   HfSchema *s = hf_calloc(sizeof *s, "column type", err);
@@ -102,30 +103,19 @@ static bool cast_bool(HfBuilder *b, const HfSchema *s, const HfColumn *c, int64_
   return hf_text_boolean(text, size, &value) ? hf_builder_add_bool(b, value, err) : not_a("true or false", text, size, err);
 }
 
-/* The shortest decimal text that reads back as the number, with ".0" behind whole ones. */
-static int float_text(char *out, size_t size, double number) {
-  for (int precision = 1; precision <= 17; precision++) {
-    double back;
-    int written = snprintf(out, size, "%.*g", precision, number);
-    if (precision < 17 && (!hf_text_number(out, (size_t)written, &back) || back != number)) continue;
-    bool plain = strspn(out, "-0123456789") == (size_t)written;
-    return plain ? snprintf(out + written, size - (size_t)written, ".0") + written : written;
-  }
-  return 0;
-}
-
 static bool cast_text(HfBuilder *b, const HfSchema *s, const HfColumn *c, int64_t row, HfError *err) {
-  char number[64];
-  size_t size;
+  char number[HF_REPR_SIZE];
   if (c->child_count) return no_way(c, s, err);
   if (c->type == HF_COLUMN_STRING) return hf_builder_add_cell(b, c, row, err);
   if (c->type == HF_COLUMN_BOOL) {
     const char *text = hf_column_int(c, row) ? "True" : "False";
     return hf_builder_add_text(b, text, strlen(text), err);
   }
-  if (hf_column_type_is_float(c->type)) size = (size_t)float_text(number, sizeof number, hf_column_number(c, row));
-  else size = (size_t)snprintf(number, sizeof number, "%" PRId64, hf_column_int(c, row));
-  return hf_builder_add_text(b, number, size, err);
+  double value = hf_column_number(c, row);
+  if (!isfinite(value)) snprintf(number, sizeof number, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+  else if (hf_column_type_is_float(c->type)) hf_double_repr(value, number);
+  else snprintf(number, sizeof number, "%" PRId64, hf_column_int(c, row));
+  return hf_builder_add_text(b, number, strlen(number), err);
 }
 
 static bool cast_cell(HfBuilder *b, const HfSchema *s, const HfColumn *c, int64_t row, HfError *err);

@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include "hash.h"
 #include "lua_cast.h"
+#include "lua_readers.h"
 #include "lua_table.h"
+#include "table_file.h"
 
 /* hash(text, ...): 16 hexadecimal digits. Lengths count, so that ("ab", "c") and ("a", "bc") differ. */
 static int hash(lua_State *L) {
@@ -28,8 +30,12 @@ int luaopen_hflua_core_datasets(lua_State *L) {
   hfL_open_table(L);
   hfL_open_writer(L);
   hfL_open_cast(L);
+  hfL_open_readers(L);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, hfL_table_functions, 0);
   luaL_setfuncs(L, hfL_writer_functions, 0);
+  luaL_setfuncs(L, hfL_reader_functions, 0);
+  lua_pushliteral(L, HF_TABLE_FORMAT);
+  lua_setfield(L, -2, "table_format");
   return 1;
 }

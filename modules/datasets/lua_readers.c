@@ -1,0 +1,140 @@
+/* Files in Lua: readers of text files, and our own table files. */
+#include <string.h>
+#include "hash.h"
+#include "lua_readers.h"
+#include "lua_table.h"
+#include "readers.h"
+#include "table_file.h"
+
+/* The table just made in the box on the stack top; or nil and the reason. */
+static int result(lua_State *L, const HfTable *table, const HfError *err) {
+  if (table) return 1;
+  lua_pushnil(L);
+  lua_pushstring(L, err->message);
+  return 2;
+}
+
+/* The field as one byte, `fallback` when it is absent, 0 for "". */
+static char byte_field(lua_State *L, int idx, const char *field, char fallback) {
+  const char *text = hfL_opt_string(L, idx, field, NULL);
+  if (!text) return fallback;
+  if (strlen(text) > 1 || text[0] == '\n' || text[0] == '\r')
+    hfL_errorf(L, "csv: option '%s': expected one character, found '%.20s'", field, text);
+  return text[0];
+}
+
+/* read_csv(path, { delimiter, quote ("": none), header, null_words, infer, skip_rows, names }) */
+static int read_csv(lua_State *L) {
+  HfError err;
+  const char *path = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  HfCsvOptions options = HF_CSV_DEFAULTS;
+  options.delimiter = byte_field(L, 2, "delimiter", ',');
+  options.quote = byte_field(L, 2, "quote", '"');
+  options.header = hfL_opt_boolean(L, 2, "header", 1);
+  options.null_words = hfL_opt_boolean(L, 2, "null_words", 1);
+  options.infer = hfL_opt_boolean(L, 2, "infer", 1);
+  options.skip_rows = hfL_opt_integer(L, 2, "skip_rows", 0);
+  if (!options.delimiter || options.delimiter == options.quote) return hfL_errorf(L, "csv: option 'delimiter': expected a character that is not the quote");
+  if (lua_getfield(L, 2, "names") == LUA_TTABLE) {
+    options.name_count = (int)lua_rawlen(L, -1);
+    const char **names = lua_newuserdatauv(L, (size_t)options.name_count * sizeof *names + 1, 0);
+    for (int i = 0; i < options.name_count; i++) {
+      lua_rawgeti(L, -2, i + 1);
+      names[i] = luaL_checkstring(L, -1); /* held by the list */
+      lua_pop(L, 1);
+    }
+    options.names = names;
+  }
+  HfTable **box = hfL_newbox(L, HFL_TABLE);
+  return result(L, *box = hf_csv_read(path, &options, &err), &err);
+}
+
+static int read_jsonl(lua_State *L) {
+  HfError err;
+  const char *path = luaL_checkstring(L, 1);
+  HfTable **box = hfL_newbox(L, HFL_TABLE);
+  return result(L, *box = hf_jsonl_read(path, &err), &err);
+}
+
+/* read_lines(path, paragraphs) */
+static int read_lines(lua_State *L) {
+  HfError err;
+  const char *path = luaL_checkstring(L, 1);
+  HfTable **box = hfL_newbox(L, HFL_TABLE);
+  return result(L, *box = hf_lines_read(path, lua_toboolean(L, 2), &err), &err);
+}
+
+static int load_table(lua_State *L) {
+  HfError err;
+  const char *path = luaL_checkstring(L, 1);
+  HfTable **box = hfL_newbox(L, HFL_TABLE);
+  return result(L, *box = hf_table_load(path, &err), &err);
+}
+
+/* save_table(table, path): true, or nil and the reason. Makes the folder. */
+static int save_table(lua_State *L) {
+  HfError err;
+  const HfTable *table = hfL_check_table(L, 1);
+  const char *path = luaL_checkstring(L, 2), *slash = strrchr(path, '/');
+  lua_pushlstring(L, path, slash ? (size_t)(slash - path) : 0);
+  bool ok = (!slash || slash == path || hf_folder_make(lua_tostring(L, -1), &err)) && hf_table_save(table, path, &err);
+  if (!ok) return result(L, NULL, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* hash_file(path): the XXH64 of its bytes as text, or nil and the reason. */
+static int hash_file(lua_State *L) {
+  HfError err;
+  HfHash hash;
+  const char *path = luaL_checkstring(L, 1);
+  HfMapping *mapping = hf_file_map(path, &err);
+  if (!mapping) return result(L, NULL, &err);
+  hf_hash_begin(&hash);
+  hf_hash_add(&hash, mapping->data, mapping->size);
+  hf_mapping_release(mapping);
+  lua_pushfstring(L, "%I", (LUAI_UACINT)hf_hash_end(&hash));
+  return 1;
+}
+
+/* file_type(path): "file", "folder", "other", or nil when there is nothing. */
+static int file_type(lua_State *L) {
+  static const char *const names[] = {[HF_FILE_REGULAR] = "file", [HF_FILE_FOLDER] = "folder", [HF_FILE_OTHER] = "other"};
+  HfFileType type = hf_file_type(luaL_checkstring(L, 1));
+  if (type == HF_FILE_MISSING) lua_pushnil(L);
+  else lua_pushstring(L, names[type]);
+  return 1;
+}
+
+static int list_gc(lua_State *L) {
+  hf_name_list_free(luaL_checkudata(L, 1, "hflua.name_list"));
+  return 0;
+}
+
+/* list_folder(path): sorted names, or nil and the reason. */
+static int list_folder(lua_State *L) {
+  HfError err;
+  const char *path = luaL_checkstring(L, 1);
+  HfNameList *list = lua_newuserdatauv(L, sizeof *list, 0);
+  *list = (HfNameList){0};
+  luaL_setmetatable(L, "hflua.name_list");
+  if (!hf_folder_list(path, list, &err)) return result(L, NULL, &err);
+  lua_createtable(L, (int)list->count, 0);
+  for (size_t i = 0; i < list->count; i++) {
+    lua_pushstring(L, list->names[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+const luaL_Reg hfL_reader_functions[] = {
+    {"read_csv", read_csv},     {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"load_table", load_table},
+    {"save_table", save_table}, {"hash_file", hash_file},   {"file_type", file_type},   {"list_folder", list_folder},
+    {NULL, NULL},
+};
+
+void hfL_open_readers(lua_State *L) {
+  hfL_newclass(L, "hflua.name_list", (const luaL_Reg[]){{"__gc", list_gc}, {NULL, NULL}});
+  lua_pop(L, 1);
+}
