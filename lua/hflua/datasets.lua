@@ -5,6 +5,7 @@ local combine = require "hflua.datasets.combine"
 local features = require "hflua.datasets.features"
 require "hflua.datasets.transforms"
 require "hflua.datasets.map"
+require "hflua.datasets.splits"
 
 return {
   Dataset = require "hflua.datasets.dataset",
@@ -16,6 +17,8 @@ return {
   List = features.List,
   concatenate_datasets = combine.concatenate_datasets,
   interleave_datasets = combine.interleave_datasets,
+  load_dataset = require("hflua.datasets.load").load_dataset,
+  load_from_disk = require("hflua.datasets.files").load_from_disk,
   disable_caching = cache.disable_caching,
   enable_caching = cache.enable_caching,
   is_caching_enabled = cache.is_caching_enabled,

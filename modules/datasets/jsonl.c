@@ -45,9 +45,9 @@ static bool add_value(HfJsonScanner *s, HfJsonEvent event, HfBuilder *b, int dep
   }
 }
 
-/* The members of an object, whose opening was read, as one row. `where` names the row in errors of types; errors of the
- * scanner name the place by themselves. */
-static bool add_row(HfJsonScanner *s, HfWriter *w, const char *where, HfError *err) {
+/* The members of an object, whose opening was read, as one row. `place` names the row in errors of types; errors of the
+ * scanner begin with its own place. */
+static bool add_row(HfJsonScanner *s, HfWriter *w, const char *place, HfError *err) {
   for (;;) {
     HfJsonEvent event = hf_json_next(s, err);
     if (event == HF_JSON_OBJECT_END) return hf_writer_end_rows(w, 1, err);
@@ -60,22 +60,24 @@ static bool add_row(HfJsonScanner *s, HfWriter *w, const char *where, HfError *e
     if (event == HF_JSON_FAILED) return false;
     HfError inner = {0};
     if (add_value(s, event, b, 0, &inner)) continue;
-    if (strncmp(inner.message, where, strlen(where))) hf_error_prefix(&inner, "%s: column '%s'", where, name);
+    if (strncmp(inner.message, s->where, strlen(s->where))) hf_error_prefix(&inner, "%s: column '%s'", place, name);
     if (err) *err = inner;
     return false;
   }
 }
 
-static bool expected_object(HfJsonEvent event, const char *where, HfError *err) {
+static bool expected_object(HfJsonEvent event, const char *place, HfError *err) {
   if (event == HF_JSON_FAILED) return false;
-  return hf_error_set(err, "%s: expected an object { \"column\": value }, found another value", where);
+  return hf_error_set(err, "%s: expected an object { \"column\": value }, found another value", place);
 }
 
-static bool parse_line(const char *text, size_t size, const char *where, HfWriter *w, HfError *err) {
+/* The line from text + start on; the text ends with it. Scanning begins in mid-text, so that errors count the lines. */
+static bool parse_line(const char *text, size_t start, size_t end, const char *where, const char *place, HfWriter *w, HfError *err) {
   HfJsonScanner s;
-  hf_json_scan(&s, text, size, where);
+  hf_json_scan(&s, text, end, where);
+  s.at = start;
   HfJsonEvent event = hf_json_next(&s, err);
-  bool ok = event == HF_JSON_OBJECT ? add_row(&s, w, where, err) : expected_object(event, where, err);
+  bool ok = event == HF_JSON_OBJECT ? add_row(&s, w, place, err) : expected_object(event, place, err);
   ok = ok && hf_json_next(&s, err) == HF_JSON_END;
   hf_json_scan_end(&s);
   return ok;
@@ -88,13 +90,13 @@ static bool is_blank(const char *text, size_t size) {
 
 static bool parse_lines(const char *text, size_t size, const char *where, HfWriter *w, HfError *err) {
   int64_t line = 1;
-  for (const char *end = text + size; text < end; line++) {
-    const char *stop = memchr(text, '\n', (size_t)(end - text));
-    if (!stop) stop = end;
+  for (size_t start = 0; start < size; line++) {
+    const char *stop = memchr(text + start, '\n', size - start);
+    size_t end = stop ? (size_t)(stop - text) : size;
     char place[512];
     snprintf(place, sizeof place, "%.480s: line %lld", where, (long long)line);
-    if (!is_blank(text, (size_t)(stop - text)) && !parse_line(text, (size_t)(stop - text), place, w, err)) return false;
-    text = stop + (stop < end);
+    if (!is_blank(text + start, end - start) && !parse_line(text, start, end, where, place, w, err)) return false;
+    start = end + 1;
   }
   return true;
 }

@@ -96,6 +96,7 @@ static bool damaged(const Input *in, const char *what, HfError *err) {
 }
 
 static bool get_number(Input *in, uint64_t *out, HfError *err) {
+  *out = 0;
   if (in->end - in->at < 8) return damaged(in, "description ends early", err);
   memcpy(out, in->at, 8);
   in->at += 8;

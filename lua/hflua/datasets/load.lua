@@ -1,0 +1,201 @@
+--- load_dataset: files of a format, folders, and named datasets that are on this machine.
+local DatasetDict = require "hflua.datasets.dataset_dict"
+local cache = require "hflua.datasets.cache"
+local core = require "hflua.core.datasets"
+local errors = require "hflua.errors"
+local files = require "hflua.datasets.files"
+local hub = require "hflua.hub"
+local mrpc = require "hflua.datasets.mrpc"
+local options = require "hflua.options"
+local splits = require "hflua.datasets.splits"
+
+local load = {}
+
+local where_options = { "name", "data_files", "data_dir", "split", "revision", "trust_remote_code", "token", "download_mode" }
+
+-- ---- lists of files
+
+local function is_file(path) return core.file_type(path) == "file" end
+local function is_folder(path) return core.file_type(path) == "folder" end
+
+-- Names of a folder that match a pattern with * and ? in its last part.
+local function expand(pattern)
+  if not pattern:find("[*?]") then return { pattern } end
+  local folder, last = pattern:match("^(.*)/([^/]*)$")
+  local lua_pattern = "^" .. (last or pattern):gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
+  local paths = {}
+  for _, name in ipairs(core.list_folder(folder or ".") or {}) do
+    if name:match(lua_pattern) then paths[#paths + 1] = (folder and folder .. "/" or "") .. name end
+  end
+  if #paths == 0 then errors.raise("load_dataset: no file matches '%s'", pattern) end
+  return paths
+end
+
+-- A text or a list of texts as paths that exist.
+local function paths_of(value, data_dir)
+  if type(value) == "string" then value = { value } end
+  if type(value) ~= "table" or #value == 0 then errors.raise("load_dataset: data_files: expected a path, a list of paths, or a table { split = paths }") end
+  local paths = {}
+  for _, path in ipairs(value) do
+    if type(path) ~= "string" then errors.raise("load_dataset: data_files: expected a path, found %s", type(path)) end
+    if data_dir and path:sub(1, 1) ~= "/" then path = data_dir .. "/" .. path end
+    for _, each in ipairs(expand(path)) do
+      if not is_file(each) then errors.raise("load_dataset: no such file: %s", each) end
+      paths[#paths + 1] = each
+    end
+  end
+  return paths
+end
+
+-- { split = paths } of the data_files option.
+local function files_of_option(data_files, data_dir)
+  if type(data_files) == "table" and data_files[1] == nil and next(data_files) ~= nil then
+    local by_split = {}
+    for split, value in pairs(data_files) do by_split[tostring(split)] = paths_of(value, data_dir) end
+    return by_split
+  end
+  return { train = paths_of(data_files, data_dir) }
+end
+
+-- ---- folders
+
+local format_of_extension = { csv = "csv", tsv = "tsv", json = "json", jsonl = "json", ndjson = "json", txt = "text" }
+
+-- Words in a file name that tell its split.
+local split_words = { train = "train", training = "train", validation = "validation", valid = "validation", dev = "validation",
+  val = "validation", test = "test", testing = "test", eval = "test", evaluation = "test" }
+
+local function split_of_name(name)
+  for word in name:lower():gmatch("%a+") do
+    if split_words[word] then return split_words[word] end
+  end
+end
+
+-- Adds the data files of a folder to found[format][split]; `inherited` is the split that the folder's name tells.
+local function scan_folder(folder, found, inherited, depth)
+  for _, name in ipairs(core.list_folder(folder) or {}) do
+    local path, extension = folder .. "/" .. name, name:match("%.(%w+)$")
+    local format = extension and format_of_extension[extension:lower()]
+    local split = split_of_name((name:gsub("%.%w+$", ""))) or inherited
+    if name:sub(1, 1) ~= "." and is_folder(path) and depth < 2 then
+      scan_folder(path, found, split, depth + 1)
+    elseif format and is_file(path) and not name:lower():match("^readme") and name ~= "dataset_infos.json" and name ~= "dataset_info.json" then
+      found[format] = found[format] or { count = 0, splits = {} }
+      local own = found[format].splits
+      own[split or "train"] = own[split or "train"] or {}
+      table.insert(own[split or "train"], path)
+      found[format].count = found[format].count + 1
+    end
+  end
+end
+
+-- The format most files of a folder have, and { split = paths }; nil when there are none.
+local function files_of_folder(folder)
+  local found, best = {}, nil
+  scan_folder(folder, found, nil, 0)
+  for _, format in ipairs(files.formats) do
+    if found[format] and (not best or found[format].count > found[best].count) then best = format end
+  end
+  if best then return best, found[best].splits end
+end
+
+-- ---- putting together
+
+local function read_splits(format, by_split, opts)
+  local all = {}
+  for split, paths in pairs(by_split) do all[split] = files.read(format, paths, opts, split) end
+  return DatasetDict(all)
+end
+
+local function check_options(format, opts)
+  local known = files.option_names(format)
+  table.move(where_options, 1, #where_options, #known + 1, known)
+  options.check("load_dataset", opts, known)
+end
+
+local function load_format(format, opts)
+  check_options(format, opts)
+  if opts.data_files then return read_splits(format, files_of_option(opts.data_files, opts.data_dir), opts) end
+  if not opts.data_dir then errors.raise("load_dataset: \"%s\" needs data_files or data_dir", format) end
+  local found = {}
+  scan_folder(opts.data_dir, found, nil, 0)
+  local own = found[format] or found[format == "jsonl" and "json" or format]
+  if not own then errors.raise("load_dataset: %s: no %s files in this folder", opts.data_dir, format) end
+  return read_splits(format, own.splits, opts)
+end
+
+local function load_folder(folder, opts)
+  if is_file(folder .. "/hflua_dataset.json") or is_file(folder .. "/hflua_dataset_dict.json") then return files.load_from_disk(folder) end
+  if opts.data_files then
+    local by_split = files_of_option(opts.data_files, folder)
+    local _, paths = next(by_split)
+    local format = format_of_extension[(paths[1]:match("%.(%w+)$") or ""):lower()]
+    if not format then errors.raise("load_dataset: %s: expected a file name that ends in csv, tsv, json, jsonl or txt", paths[1]) end
+    check_options(format, opts)
+    return read_splits(format, by_split, opts)
+  end
+  local format, by_split = files_of_folder(folder)
+  if not format then return nil end
+  check_options(format, opts)
+  return read_splits(format, by_split, opts)
+end
+
+-- ---- names
+
+-- What HF's own cache holds of this dataset, in words for the error, or "".
+local function found_elsewhere(name)
+  local folder = cache.folder() .. "/" .. name:gsub("/", "___")
+  if not is_folder(folder) then return "" end
+  return ("; Python's datasets has it in %s, as Arrow files, which are not read yet: write it there with to_json or to_csv"):format(folder)
+end
+
+local function not_found(name, config, reason)
+  local title = config and ("'%s', '%s'"):format(name, config) or ("'%s'"):format(name)
+  local hint = name == "glue" and config == "mrpc" and "; MRPC: give {data_dir = a folder with msr_paraphrase_train.txt and dev_ids.tsv, or train.tsv and dev.tsv}" or ""
+  errors.raise("load_dataset: %s is not on this machine%s%s. What works without a network: load_dataset(\"csv\", {data_files = ...}) and \"tsv\", \"json\", \"text\"; "
+    .. "a folder of such files; a name whose files Python left in the Hub cache (%s)%s",
+    title, hint, reason and " (" .. reason .. ")" or "", hub.cache_folder(), found_elsewhere(name))
+end
+
+local function load_mrpc(opts)
+  options.check("load_dataset", opts, where_options)
+  local folder = opts.data_dir
+  if not folder then
+    for _, candidate in ipairs { "glue/mrpc", "glue_data/MRPC", hub.find("glue", { kind = "dataset" }) or "" } do
+      if candidate ~= "" and mrpc.is_here(candidate) then folder = candidate end
+    end
+  end
+  if not folder then not_found("glue", "mrpc") end
+  if not is_folder(folder) then errors.raise("load_dataset: 'glue', 'mrpc': no such folder: %s", folder) end
+  return mrpc.load(folder)
+end
+
+local function load_name(name, config, opts)
+  if name == "glue" or name == "nyu-mll/glue" then
+    if config == "mrpc" then return load_mrpc(opts) end
+  end
+  local folder = is_folder(name) and name or opts.data_dir or hub.find(name, { kind = "dataset", revision = opts.revision })
+  if not folder then not_found(name, config) end
+  if opts.data_dir and folder ~= opts.data_dir then folder = folder .. "/" .. opts.data_dir end
+  if config and is_folder(folder .. "/" .. config) then folder = folder .. "/" .. config end
+  local loaded = load_folder(folder, opts)
+  if loaded then return loaded end
+  not_found(name, config, folder .. " has no csv, tsv, json, jsonl or txt files; parquet is not read yet")
+end
+
+--- load_dataset("csv", {data_files = ...}), load_dataset("folder"), load_dataset("glue", "mrpc", {data_dir = ...}): a
+-- DatasetDict, or one Dataset when `split` names one ("train[:10%]").
+-- @param opts data_files, data_dir, split, features, and what the format takes: delimiter, column_names, header,
+--   quoting, quotechar, skiprows, keep_default_na, infer_types (csv, tsv); sample_by (text)
+function load.load_dataset(name, config, opts)
+  if type(config) == "table" then config, opts = nil, config end
+  if type(name) ~= "string" then errors.raise("load_dataset: name: expected a format, a folder or a name, found %s", type(name)) end
+  opts = opts or {}
+  config = config or opts.name
+  local loaded
+  if files.readers[name] and not is_folder(name) then loaded = load_format(name, opts) else loaded = load_name(name, config, opts) end
+  if opts.split then return splits.choose(loaded, opts.split) end
+  return loaded
+end
+
+return load
