@@ -38,19 +38,17 @@ local function new(splits, names)
 end
 DatasetDict._new = new
 
-local methods = {}
-
 --- The names of the splits, in order.
-function methods:keys() return table.move(self._names, 1, #self._names, 1, {}) end
+function DatasetDict:keys() return table.move(self._names, 1, #self._names, 1, {}) end
 
 --- The splits, in order.
-function methods:values()
+function DatasetDict:values()
   local list = {}
   for i, name in ipairs(self._names) do list[i] = self._splits[name] end
   return list
 end
 
-local properties = {}
+local properties = {} -- read without parentheses
 
 -- { split = value of the property }
 local function each_property(name)
@@ -70,29 +68,29 @@ end
 
 for _, name in ipairs { "map", "filter", "shuffle", "sort", "remove_columns", "rename_column", "rename_columns", "select_columns",
   "cast", "cast_column", "class_encode_column", "with_format", "flatten_indices" } do
-  methods[name] = function(self, ...) return apply(self, Dataset[name], ...) end
+  DatasetDict[name] = function(self, ...) return apply(self, Dataset[name], ...) end
 end
 
 for _, name in ipairs { "set_format", "reset_format" } do
-  methods[name] = function(self, ...)
+  DatasetDict[name] = function(self, ...)
     for _, split in ipairs(self._names) do Dataset[name](self._splits[split], ...) end
     return self
   end
 end
 
 --- The distinct values of a column in each split.
-function methods:unique(column)
+function DatasetDict:unique(column)
   local values = {}
   for _, name in ipairs(self._names) do values[name] = self._splits[name]:unique(column) end
   return values
 end
 
 function DatasetDict.__index(self, key)
-  local found = self._splits[key] or methods[key]
+  local found = self._splits[key] or rawget(DatasetDict, key)
   if found then return found end
   if properties[key] then return properties[key](self) end
   if type(key) ~= "string" or key:sub(1, 1) == "_" then return nil end
-  if key:sub(1, 3) ~= "has" and Dataset[key] then
+  if rawget(Dataset, key) then
     errors.raise("DatasetDict: '%s' works on one split; choose one of %s", key, features.list_text(self._names))
   end
   local near = options.nearest(key, self._names)
