@@ -15,7 +15,7 @@ local names = {
 }
 
 -- Modules whose names are also found in hf itself: hf.Trainer is hf.trainer.Trainer.
-local flat = { "trainer" }
+local flat = { "trainer", "datasets" }
 
 local hf = { version = "0.1.0" }
 
