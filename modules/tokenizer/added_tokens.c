@@ -1,0 +1,148 @@
+/* Added tokens: the list, the matchers, and cutting a text at them. */
+#include "added_tokens.h"
+#include <string.h>
+#include "memory.h"
+#include "unicode.h"
+
+static void free_matcher(HfMatcher *matcher) {
+  hf_vocab_free(&matcher->patterns);
+  memset(matcher->longest, 0, sizeof matcher->longest);
+}
+
+void hf_added_tokens_free(HfAddedTokens *list) {
+  for (size_t i = 0; i < list->count; i++) hf_free(list->items[i].content);
+  hf_free(list->items);
+  free_matcher(&list->original);
+  free_matcher(&list->normalized);
+  *list = (HfAddedTokens){0};
+}
+
+const HfAddedToken *hf_added_tokens_find(const HfAddedTokens *list, const char *content, size_t size) {
+  for (size_t i = 0; i < list->count; i++)
+    if (list->items[i].size == size && !memcmp(list->items[i].content, content, size)) return &list->items[i];
+  return NULL;
+}
+
+const HfAddedToken *hf_added_tokens_find_id(const HfAddedTokens *list, int64_t id) {
+  for (size_t i = 0; i < list->count; i++)
+    if (list->items[i].id == id) return &list->items[i];
+  return NULL;
+}
+
+bool hf_added_tokens_put(HfAddedTokens *list, const HfAddedToken *token, HfError *err) {
+  HfAddedToken *there = (HfAddedToken *)hf_added_tokens_find(list, token->content, token->size);
+  if (!there) {
+    if (!hf_array_grow((void **)&list->items, list->count, &list->capacity, sizeof *list->items, "added tokens", err)) return false;
+    char *content = hf_strndup(token->content, token->size, err);
+    if (!content) return false;
+    there = &list->items[list->count++];
+    there->content = content;
+  }
+  char *content = there->content;
+  *there = *token;
+  there->content = content;
+  return true;
+}
+
+/* ---- matchers */
+
+static bool add_pattern(HfMatcher *matcher, const char *text, size_t size, size_t index, HfError *err) {
+  if (!size || hf_vocab_find(&matcher->patterns, text, size) >= 0) return true;
+  if (!hf_vocab_add(&matcher->patterns, text, size, (int32_t)index, err)) return false;
+  uint32_t *longest = &matcher->longest[(unsigned char)text[0]];
+  if (size > *longest) *longest = (uint32_t)size;
+  return true;
+}
+
+static bool add_normalized(HfAddedTokens *list, size_t index, const HfNormalizers *normalizers, HfError *err) {
+  HfNormalizerScratch scratch = {0};
+  HfText text = {0};
+  HfSpan content = {list->items[index].content, list->items[index].size, NULL};
+  bool done = hf_normalizers_apply(normalizers, content, &text, &scratch, err) &&
+              add_pattern(&list->normalized, text.bytes, text.size, index, err);
+  hf_text_free(&text);
+  hf_normalizer_scratch_free(&scratch);
+  return done;
+}
+
+bool hf_added_tokens_prepare(HfAddedTokens *list, const HfNormalizers *normalizers, HfError *err) {
+  free_matcher(&list->original);
+  free_matcher(&list->normalized);
+  for (size_t i = 0; i < list->count; i++) {
+    const HfAddedToken *token = &list->items[i];
+    bool done = token->normalized ? add_normalized(list, i, normalizers, err)
+                                  : add_pattern(&list->original, token->content, token->size, i, err);
+    if (!done) return false;
+  }
+  return true;
+}
+
+/* The longest pattern at `text`, its size in *taken; -1: none. */
+static int32_t match_at(const HfMatcher *matcher, const char *text, size_t size, size_t *taken) {
+  size_t limit = matcher->longest[(unsigned char)text[0]];
+  if (limit > size) limit = size;
+  int32_t found = -1;
+  uint64_t hash = HF_HASH_START;
+  for (size_t length = 1; length <= limit; length++) {
+    hash = hf_hash_byte(hash, (unsigned char)text[length - 1]);
+    int32_t index = hf_vocab_find_hashed(&matcher->patterns, hash, "", 0, text, length);
+    if (index >= 0) found = index, *taken = length;
+  }
+  return found;
+}
+
+/* ---- cutting */
+
+static bool is_word_at(const char *text, size_t at) {
+  uint32_t code;
+  hf_utf8_decode(text + at, &code);
+  return hf_unicode_set(code) & HF_WHITESPACE_WORD;
+}
+
+static bool inside_word(const char *text, size_t size, size_t begin, size_t end) {
+  return (begin > 0 && is_word_at(text, hf_utf8_back(text, begin))) || (end < size && is_word_at(text, end));
+}
+
+static size_t skip_spaces_back(const char *text, size_t at) {
+  while (at > 0) {
+    uint32_t code;
+    size_t last = hf_utf8_back(text, at);
+    hf_utf8_decode(text + last, &code);
+    if (!(hf_unicode_set(code) & HF_SPACE)) break;
+    at = last;
+  }
+  return at;
+}
+
+static size_t skip_spaces(const char *text, size_t size, size_t at) {
+  while (at < size) {
+    uint32_t code;
+    size_t step = hf_utf8_decode(text + at, &code);
+    if (!(hf_unicode_set(code) & HF_SPACE)) break;
+    at += step;
+  }
+  return at;
+}
+
+bool hf_added_tokens_split(const HfAddedTokens *list, const HfMatcher *matcher, bool skip_special, HfSpan in, size_t base,
+                           HfPieceList *out, HfError *err) {
+  size_t done = 0;
+  for (size_t at = 0, taken = 0; matcher->patterns.count && at < in.size; at += taken) {
+    while (at < in.size && !matcher->longest[(unsigned char)in.bytes[at]]) at++;
+    if (at == in.size) break;
+    taken = 1;
+    int32_t index = match_at(matcher, in.bytes + at, in.size - at, &taken);
+    if (index < 0) continue;
+    const HfAddedToken *token = &list->items[index];
+    if (skip_special && token->special) continue;
+    size_t begin = at, end = at + taken;
+    if (token->single_word && inside_word(in.bytes, in.size, begin, end)) continue;
+    if (token->lstrip) begin = skip_spaces_back(in.bytes, begin);
+    if (token->lstrip && begin < done) begin = done;
+    if (token->rstrip) end = skip_spaces(in.bytes, in.size, end);
+    if (done < begin && !hf_piece_add(out, base + done, base + begin, -1, err)) return false;
+    if (!hf_piece_add(out, base + begin, base + end, token->id, err)) return false;
+    done = end;
+  }
+  return done >= in.size || hf_piece_add(out, base + done, base + in.size, -1, err);
+}

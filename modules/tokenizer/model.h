@@ -1,0 +1,60 @@
+/* Models of tokenizer.json: the vocabulary, and how a word becomes tokens. A new kind is one HfModelKind in its own file
+ * and one line in model.c. */
+#ifndef HF_MODEL_H
+#define HF_MODEL_H
+#include <cjson/cJSON.h>
+#include "text.h"
+#include "vocab.h"
+
+/* Tokens of one or more texts. With `detailed`, offsets and words are kept too. Zero-initialise; hf_tokens_free. */
+typedef struct HfTokens {
+  int32_t *ids;
+  uint32_t (*offsets)[2]; /* begin, end: bytes of the word while a model adds them, then characters of the text */
+  int32_t *words;         /* index of the word in its text */
+  size_t count, capacity, detail_capacity;
+  bool detailed;
+} HfTokens;
+void hf_tokens_free(HfTokens *tokens);
+bool hf_tokens_reserve(HfTokens *tokens, size_t extra, HfError *err);
+static inline bool hf_tokens_add(HfTokens *tokens, int32_t id, size_t begin, size_t end, HfError *err) {
+  if (tokens->count + 1 > tokens->capacity || (tokens->detailed && tokens->count + 1 > tokens->detail_capacity))
+    if (!hf_tokens_reserve(tokens, 1, err)) return false;
+  if (tokens->detailed) tokens->offsets[tokens->count][0] = (uint32_t)begin, tokens->offsets[tokens->count][1] = (uint32_t)end;
+  tokens->ids[tokens->count++] = id;
+  return true;
+}
+
+typedef struct HfModel HfModel;
+
+typedef struct HfModelKind {
+  const char *type;
+  bool (*read)(HfModel *self, const cJSON *json, const char *where, HfError *err); /* the vocabulary is read already */
+  /* Adds the tokens of one word. */
+  bool (*tokenize)(const HfModel *self, const char *word, size_t size, HfTokens *out, HfError *err);
+  void (*release)(HfModel *self);
+} HfModelKind;
+
+struct HfModel {
+  const HfModelKind *kind;
+  HfVocab vocab;
+  int32_t unk_id; /* -1: the vocabulary has none */
+  char *unk_token;
+  struct {
+    char *prefix;          /* of tokens that continue a word */
+    size_t prefix_size;
+    uint64_t prefix_hash;
+    int64_t max_characters;
+  } word_piece;
+};
+
+/* vocab_text: the lines of a vocab.txt, used when `json` has no vocabulary of its own; NULL: none. Free also after an
+ * error. */
+bool hf_model_read(HfModel *model, const cJSON *json, const char *vocab_text, size_t vocab_size, const char *where, HfError *err);
+void hf_model_free(HfModel *model);
+
+/* vocab.txt: the token of line i has id i. */
+bool hf_vocab_read_lines(HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err);
+
+extern const HfModelKind hf_model_word_piece;
+
+#endif

@@ -1,0 +1,35 @@
+/* Post-processors of tokenizer.json: which special tokens stand around one sequence and around a pair, and the type ids. */
+#ifndef HF_POST_PROCESSOR_H
+#define HF_POST_PROCESSOR_H
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "error.h"
+
+/* One part of a template: a sequence, or a special token. */
+typedef struct HfTemplatePart {
+  int32_t sequence; /* 0: A, 1: B, -1: a special token */
+  int32_t id;       /* of the special token */
+  uint8_t type_id;
+} HfTemplatePart;
+
+typedef struct HfTemplate {
+  HfTemplatePart *parts;
+  size_t count, capacity;
+  size_t special; /* parts that are special tokens */
+} HfTemplate;
+
+typedef struct HfPostProcessor {
+  HfTemplate single, pair;
+} HfPostProcessor;
+
+/* Whether an id has a token. */
+typedef bool (*HfKnownId)(const void *data, int64_t id);
+
+/* json: NULL or null gives A, and A B with types 0 and 1. The ids of special tokens must be `known`. Free also after an
+ * error. */
+bool hf_post_processor_read(HfPostProcessor *post, const cJSON *json, HfKnownId known, const void *data, const char *where, HfError *err);
+void hf_post_processor_free(HfPostProcessor *post);
+
+#endif
