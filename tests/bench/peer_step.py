@@ -1,0 +1,39 @@
+"""PyTorch's side of step.lua: one training step of the same model; prints one JSON line.
+
+    peer_step.py [--model bert-base|minilm] [--batch 16] [--length 128] [--padded_to 0] [--steps 6] [--dropout 0.1]
+"""
+import argparse
+import json
+import os
+import resource
+import time
+
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+parser = argparse.ArgumentParser()
+for name, default in dict(model="bert-base", batch=16, length=128, padded_to=0, steps=6, dropout=0.1).items():
+    parser.add_argument("--" + name, type=type(default), default=default)
+o = parser.parse_args()
+layers, width, heads, inner = {"bert-base": (12, 768, 12, 3072), "minilm": (6, 384, 12, 1536)}[o.model]
+model = BertForSequenceClassification(BertConfig(
+    num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads, intermediate_size=inner,
+    hidden_dropout_prob=o.dropout, attention_probs_dropout_prob=o.dropout)).train()
+total = max(o.padded_to, o.length)
+batch = dict(input_ids=torch.randint(1000, 30000, (o.batch, total)), labels=torch.randint(0, 2, (o.batch,)))
+if total > o.length:
+    batch["attention_mask"] = (torch.arange(total) < o.length).long().expand(o.batch, total)
+optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, fused=True)
+times = []
+for _ in range(o.steps + 2):
+    start = time.perf_counter()
+    model(**batch).loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    times.append(time.perf_counter() - start)
+times = sorted(times[2:])
+median = times[len(times) // 2]
+print(json.dumps(dict(seconds=median, best=times[0], tokens_per_second=o.batch * o.length / median,
+                      peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)))
