@@ -163,9 +163,19 @@ static int run_program(lua_State *L) {
   return 0;
 }
 
+/* Leaves progress bars that are on the screen, so that the message starts on a line of its own. */
+static void leave_progress_bars(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, -1, "hflua.progress") == LUA_TTABLE) {
+    lua_getfield(L, -1, "abandon");
+    lua_pcall(L, 0, 0, 0);
+  }
+}
+
 static void print_error(lua_State *L) {
   const char *message = lua_tostring(L, -1);
   fflush(stdout);
+  leave_progress_bars(L);
   fprintf(stderr, "hflua: %s\n", message ? message : "(error object is not a string)");
 }
 

@@ -58,7 +58,11 @@ local function compile(text)
   return load(text .. "\n;(...)()", "=stdin") or chunk -- statements that end in `return` take no more
 end
 
-local function print_error(message) io.stderr:write(tostring(message), "\n") end
+local function print_error(message)
+  local progress = package.loaded["hflua.progress"]
+  if progress then progress.abandon() end
+  io.stderr:write(tostring(message), "\n")
+end
 
 -- Shows what an evaluation returned; the first value stays in `_`.
 local function echo(values)

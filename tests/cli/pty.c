@@ -4,7 +4,8 @@
  *   send TEXT      types TEXT at once
  *   expect TEXT    waits up to 10 s until TEXT appears after what the last expect matched (same escapes)
  *   eof            waits until the program closes the terminal, silent for at most 10 s
- * Exit status: the program's when every step went well, 99 after a failed step. */
+ * Exit status: the program's when every step went well, 99 after a failed step, 77 where
+ * the system gives no terminals. */
 #include <errno.h>
 #include <poll.h>
 #include <pty.h>
@@ -16,7 +17,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { LIMIT_MS = 10000, FAILED = 99 };
+enum { LIMIT_MS = 10000, FAILED = 99, NO_TERMINAL = 77 };
 
 static int terminal;
 static pid_t child;
@@ -94,7 +95,7 @@ int main(int argc, char **argv) {
   if (!script) return perror(argv[1]), FAILED;
   struct winsize size = {.ws_row = 40, .ws_col = 100};
   child = forkpty(&terminal, NULL, NULL, &size);
-  if (child < 0) return perror("forkpty"), FAILED;
+  if (child < 0) return perror("forkpty"), NO_TERMINAL;
   if (!child) {
     execv(argv[2], argv + 2);
     _exit(127);

@@ -2,6 +2,11 @@
 local t = dofile(os.getenv("HFLUA_TESTS") .. "/lib/tap.lua")
 local program = dofile(os.getenv("HFLUA_TESTS") .. "/lib/program.lua")
 
+if not program.has_terminals() then
+  t.skip("interactive mode", "no pseudo-terminals here")
+  t.finish()
+end
+
 local function talk(steps, environment)
   local result = program.terminal(steps, {}, environment or "HFLUA_HISTORY=")
   if result.status ~= 0 then error(("exit status %s\n%s"):format(result.status, result.err), 2) end

@@ -50,4 +50,9 @@ function program.terminal(steps, arguments, environment)
   return program.shell(table.concat(words, " "))
 end
 
+--- False where the system gives no pseudo-terminals (a bare chroot).
+function program.has_terminals()
+  return program.shell(quote(assert(os.getenv("HFLUA_PTY"))) .. " /dev/null /bin/true").status ~= 77
+end
+
 return program
