@@ -1,13 +1,11 @@
 --- Progress bars of map and filter, in Hugging Face's form, on a terminal only.
-local progress = {}
+local bars = require "hflua.progress"
 
-local silent = { update = function() end }
-silent.__index = silent
-silent.__close = function() end
+local progress = {}
 
 --- A bar over `total` examples: bar:update(n), closed at the end of its scope.
 function progress.new(total, desc)
-  return setmetatable({}, silent)
+  return bars.bar { total = total, desc = desc, unit = " examples" }
 end
 
 return progress
