@@ -17,6 +17,7 @@ return {
   List = features.List,
   concatenate_datasets = combine.concatenate_datasets,
   interleave_datasets = combine.interleave_datasets,
+  DataLoader = require "hflua.datasets.dataloader",
   load_dataset = require("hflua.datasets.load").load_dataset,
   load_from_disk = require("hflua.datasets.files").load_from_disk,
   disable_caching = cache.disable_caching,

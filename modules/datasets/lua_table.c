@@ -1,6 +1,7 @@
 /* Tables in Lua: what lua/hflua/datasets.lua builds Dataset on. Rows count from 1 here. */
 #include <string.h>
 #include "lua_cast.h"
+#include "lua_collate.h"
 #include "lua_table.h"
 #include "lua_values.h"
 
@@ -211,7 +212,7 @@ static const luaL_Reg methods[] = {
     {"__gc", table_gc},         {"__len", table_length},  {"names", table_names}, {"type", table_type},
     {"row", table_row},         {"column", table_column}, {"select", table_select}, {"pick", table_pick},
     {"merge", table_merge},     {"sort", table_sort},     {"flatten", table_flatten}, {"cast", hfL_table_cast},
-    {NULL, NULL},
+    {"collate", hfL_table_collate}, {NULL, NULL},
 };
 
 const luaL_Reg hfL_table_functions[] = {{"concat", concat}, {NULL, NULL}};

@@ -1,0 +1,160 @@
+--- DataLoader: batches of a dataset, `for batch in loader do ... end`. The row order is PyTorch's for the same seed.
+local Dataset = require "hflua.datasets.dataset"
+local collate = require "hflua.datasets.collate"
+local errors = require "hflua.errors"
+local options = require "hflua.options"
+
+local DataLoader = { __name = "DataLoader" }
+DataLoader.__index = DataLoader
+
+local known_options = { "batch_size", "shuffle", "sampler", "batch_sampler", "collate_fn", "drop_last", "generator", "num_workers",
+  "pin_memory", "timeout", "worker_init_fn", "prefetch_factor", "persistent_workers", "multiprocessing_context", "pin_memory_device", "in_order" }
+
+-- ---- orders of rows
+
+local function random() return require "hflua.core.random" end
+
+local function shuffled(n, generator)
+  local order = random().randperm(n, generator)
+  if type(order) ~= "table" then order = order:tolist() end
+  for i = 1, n do order[i] = order[i] + 1 end
+  return order
+end
+
+-- A function that gives one row number after another, then nil.
+local function walk(order)
+  local i = 0
+  return function()
+    i = i + 1
+    return order[i]
+  end
+end
+
+-- PyTorch's RandomSampler: without a generator one is seeded from the global one; a generator that was given also makes
+-- the permutation that ends the pass.
+local function random_rows(n, generator)
+  if not generator then return walk(shuffled(n, random().generator(random().random_int64()))) end
+  local order, i = shuffled(n, generator), 0
+  return function()
+    i = i + 1
+    if i == n + 1 then shuffled(n, generator) end
+    return order[i]
+  end
+end
+
+local function sampler_rows(sampler, where)
+  if type(sampler) == "function" then return sampler() end
+  if type(sampler.order) == "function" then return walk(sampler:order(0)) end
+  if type(sampler) == "table" then return walk(sampler) end
+  errors.raise("%s: expected a list of row numbers", where)
+end
+
+-- Batches of row numbers: lists of batch_size, the rest last unless it is dropped.
+local function in_batches(next_row, batch_size, drop_last)
+  return function()
+    local batch = {}
+    while #batch < batch_size do
+      local row = next_row()
+      if row == nil then break end
+      batch[#batch + 1] = row
+    end
+    if #batch == 0 or (drop_last and #batch < batch_size) then return nil end
+    return batch
+  end
+end
+
+-- ---- the loader
+
+local function check_options(opts)
+  if opts.batch_sampler and (opts.batch_size or opts.shuffle or opts.sampler or opts.drop_last) then
+    errors.raise("DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last")
+  end
+  if opts.sampler and opts.shuffle then errors.raise("DataLoader: sampler excludes shuffle") end
+  local size = opts.batch_size or 1
+  if math.type(size) ~= "integer" or size < 1 then
+    errors.raise("DataLoader: batch_size: expected a whole number above 0, found %s", tostring(size))
+  end
+  return size
+end
+
+--- DataLoader(dataset, opts): dataset is a Dataset or a list of rows. Each loop is a pass of its own; #loader counts batches.
+-- @param opts batch_size (1), shuffle (false), sampler (list of row numbers), batch_sampler (list of such lists), collate_fn
+--   (gets a list of rows), drop_last, generator; num_workers and the like are accepted and change nothing
+local function new(dataset, opts)
+  opts = options.check("DataLoader", opts, known_options)
+  local batch_size = check_options(opts)
+  if getmetatable(dataset) ~= Dataset and (type(dataset) ~= "table" or (dataset._splits and dataset.keys)) then
+    errors.raise("DataLoader: expected a Dataset or a list of rows, found %s", getmetatable(dataset) and getmetatable(dataset).__name
+      and (getmetatable(dataset).__name .. " (choose a split)") or type(dataset))
+  end
+  if opts.shuffle and #dataset == 0 then errors.raise("DataLoader: the dataset has no rows") end
+  return setmetatable({ dataset = dataset, batch_size = batch_size, drop_last = opts.drop_last or false, collate_fn = opts.collate_fn,
+    generator = opts.generator, sampler = opts.sampler, batch_sampler = opts.batch_sampler, shuffle = opts.shuffle or false }, DataLoader)
+end
+
+--- Number of batches of a pass.
+function DataLoader:__len()
+  if self.batch_sampler then return #self.batch_sampler end
+  local rows = self.sampler and type(self.sampler) == "table" and (self.sampler.length or #self.sampler) or #self.dataset
+  if self.drop_last then return rows // self.batch_size end
+  return (rows + self.batch_size - 1) // self.batch_size
+end
+
+-- The lists of row numbers of one pass.
+local function index_batches(self)
+  if self.batch_sampler then return sampler_rows(self.batch_sampler, "DataLoader: batch_sampler") end
+  local next_row
+  if self.sampler then
+    next_row = sampler_rows(self.sampler, "DataLoader: sampler")
+  elseif self.shuffle then
+    next_row = random_rows(#self.dataset, self.generator)
+  else
+    local i, n = 0, #self.dataset
+    next_row = function()
+      i = i + 1
+      return i <= n and i or nil
+    end
+  end
+  return in_batches(next_row, self.batch_size, self.drop_last)
+end
+
+local function make_batch(self, numbers)
+  local dataset = self.dataset
+  if not self.collate_fn then return collate.default(dataset, numbers) end
+  local list = {}
+  for i, row in ipairs(numbers) do list[i] = dataset[row] end
+  local batch = self.collate_fn(list)
+  if type(batch) ~= "table" and type(batch) ~= "userdata" then
+    errors.raise("DataLoader: collate_fn: expected it to return a table or a tensor, found %s", type(batch))
+  end
+  return batch
+end
+
+--- A function that gives the batches of one new pass, then nil. Like PyTorch's, a pass takes one int64 from the global
+-- generator (or the loader's) before anything else.
+function DataLoader:pass()
+  random().random_int64(self.generator)
+  local next_numbers
+  return function()
+    next_numbers = next_numbers or index_batches(self)
+    local numbers = next_numbers()
+    return numbers and make_batch(self, numbers)
+  end
+end
+
+-- batch -> the pass it came from: `for` hands the last batch back, so that each loop has a pass of its own and leaving
+-- one early leaves nothing behind.
+local passes = setmetatable({}, { __mode = "k" })
+
+function DataLoader:__call(_, previous)
+  local pass = previous ~= nil and passes[previous] or self:pass()
+  local batch = pass()
+  if batch ~= nil then passes[batch] = pass end
+  return batch
+end
+
+function DataLoader:__tostring()
+  return ("DataLoader(%d rows, batch_size=%d, shuffle=%s)"):format(#self.dataset, self.batch_size, self.shuffle and "True" or "False")
+end
+
+return new
