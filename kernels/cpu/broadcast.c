@@ -124,6 +124,12 @@ static HfStatus compare(uint8_t *out, const void *a, const void *b, HfDtype dtyp
     int64_t n = row->n, so = row->step[0], sc = row->step[1], sa = row->step[2], sb = row->step[3]; \
     if (so == 1 && sc == 1 && sa == 1 && sb == 1) { \
       _Pragma("omp simd") for (int64_t i = 0; i < n; i++) out[i] = condition[i] ? a[i] : b[i]; \
+    } else if (so == 1 && sc == 1 && sa == 0 && sb == 1) { \
+      T x = *a; \
+      _Pragma("omp simd") for (int64_t i = 0; i < n; i++) out[i] = condition[i] ? x : b[i]; \
+    } else if (so == 1 && sc == 1 && sa == 1 && sb == 0) { \
+      T y = *b; \
+      _Pragma("omp simd") for (int64_t i = 0; i < n; i++) out[i] = condition[i] ? a[i] : y; \
     } else { \
       for (int64_t i = 0; i < n; i++) out[i * so] = condition[i * sc] ? a[i * sa] : b[i * sb]; \
     } \

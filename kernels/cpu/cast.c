@@ -78,9 +78,10 @@ static HfRowFn *const conversions[HF_DTYPE_COUNT][HF_DTYPE_COUNT] = {DTYPES(CONV
     const T *in = (const T *)c->in + row->offset[1]; \
     int64_t n = row->n, so = row->step[0], si = row->step[1]; \
     if (so == 1 && si == 1) memcpy(out, in, (size_t)n * sizeof(T)); \
-    else if (so == 1) \
-      for (int64_t i = 0; i < n; i++) out[i] = in[i * si]; \
-    else \
+    else if (so == 1 && si == 0) { \
+      T value = *in; \
+      for (int64_t i = 0; i < n; i++) out[i] = value; \
+    } else \
       for (int64_t i = 0; i < n; i++) out[i * so] = in[i * si]; \
   }
 DEFINE_COPY(copy_1, uint8_t)
@@ -89,23 +90,45 @@ DEFINE_COPY(copy_4, uint32_t)
 DEFINE_COPY(copy_8, uint64_t)
 static HfRowFn *const copies[9] = {[1] = copy_1, [2] = copy_2, [4] = copy_4, [8] = copy_8};
 
-/* ---- transposes: the two innermost dims are crossed, dim ndim-2 runs along the input, ndim-1 along the output */
+/* ---- transposes: dim 0 of the two crossed dims runs along the input, dim 1 along the output. A tile is read in runs
+ * along the input into a small buffer, from there its rows are written along the output. */
 
 enum { TILE = 32 };
 
 typedef struct Tiles {
   const HfLayout *outer; /* without the two crossed dims */
   int64_t shape[2], stride[2][2]; /* of the crossed dims: [operand][dim] */
-  HfRowFn *fn;
+  HfDtype in_dtype;
+  HfRowFn *fn; /* from the buffer to the output */
   const Cast *cast;
 } Tiles;
 
+/* buffer[a][b] = in[b * stride[1] + a * stride[0]] */
+#define DEFINE_READ_TILE(NAME, T) \
+  static void NAME(void *to, const void *from, const int64_t *shape, const int64_t *stride) { \
+    T *buffer = to; \
+    const T *in = from; \
+    for (int64_t b = 0; b < shape[1]; b++) \
+      for (int64_t a = 0; a < shape[0]; a++) buffer[a * TILE + b] = in[b * stride[1] + a * stride[0]]; \
+  }
+DEFINE_READ_TILE(read_tile_1, uint8_t)
+DEFINE_READ_TILE(read_tile_2, uint16_t)
+DEFINE_READ_TILE(read_tile_4, uint32_t)
+DEFINE_READ_TILE(read_tile_8, uint64_t)
+typedef void ReadTileFn(void *to, const void *from, const int64_t *shape, const int64_t *stride);
+static ReadTileFn *const read_tile[9] = {[1] = read_tile_1, [2] = read_tile_2, [4] = read_tile_4, [8] = read_tile_8};
+
 static void copy_tile(const Tiles *t, const int64_t *start, int64_t a, int64_t b) {
-  int64_t end = hf_min(a + TILE, t->shape[0]);
-  HfRow row = {.n = hf_min(TILE, t->shape[1] - b), .step = {t->stride[0][1], t->stride[1][1]}};
-  for (int64_t i = a; i < end; i++) {
-    for (int k = 0; k < 2; k++) row.offset[k] = start[k] + i * t->stride[k][0] + b * t->stride[k][1];
-    t->fn(&row, t->cast);
+  uint64_t buffer[TILE * TILE];
+  size_t size = hf_element_size(t->in_dtype);
+  int64_t shape[2] = {hf_min(TILE, t->shape[0] - a), hf_min(TILE, t->shape[1] - b)};
+  int64_t from = start[1] + a * t->stride[1][0] + b * t->stride[1][1];
+  read_tile[size](buffer, (const char *)t->cast->in + from * (int64_t)size, shape, t->stride[1]);
+  Cast cast = {t->cast->out, buffer};
+  for (int64_t i = 0; i < shape[0]; i++) {
+    int64_t to = start[0] + (a + i) * t->stride[0][0] + b * t->stride[0][1];
+    HfRow row = {.n = shape[1], .offset = {to, i * TILE}, .step = {t->stride[0][1], 1}};
+    t->fn(&row, &cast);
   }
 }
 
@@ -129,12 +152,13 @@ static int closest_dim(const HfLayout *l, int operand) {
   return best;
 }
 
-static void transpose(const HfLayout *l, int along_in, int along_out, HfRowFn *fn, const Cast *cast) {
+static void transpose(const HfLayout *l, int along_in, int along_out, HfDtype in_dtype, HfRowFn *fn, const Cast *cast) {
   HfLayout outer = {0};
   for (int d = 0; d < l->ndim; d++)
     if (d != along_in && d != along_out) hf_layout_push(&outer, l, d, 2);
   outer.shape[outer.ndim++] = 1; /* hf_layout_seek leaves the last dim out */
-  Tiles t = {.outer = &outer, .shape = {l->shape[along_in], l->shape[along_out]}, .fn = fn, .cast = cast};
+  Tiles t = {.outer = &outer, .shape = {l->shape[along_in], l->shape[along_out]},
+             .in_dtype = in_dtype, .fn = fn, .cast = cast};
   for (int k = 0; k < 2; k++) t.stride[k][0] = l->stride[k][along_in], t.stride[k][1] = l->stride[k][along_out];
   int64_t count = hf_layout_count(l);
   hf_parallel(hf_layout_count(&outer) * hf_ceil_div(t.shape[0], TILE), count, copy_stripes, &t);
@@ -146,7 +170,7 @@ static HfStatus cast(void *out, HfDtype out_dtype, const void *in, HfDtype in_dt
   HfRowFn *fn = out_dtype == in_dtype ? copies[hf_element_size(in_dtype)] : conversions[out_dtype][in_dtype];
   HfLayout l = hf_layout_collapse(layout, 2);
   int along_in = closest_dim(&l, 1), along_out = closest_dim(&l, 0);
-  if (along_in != along_out) transpose(&l, along_in, along_out, fn, &c);
+  if (along_in != along_out) transpose(&l, along_in, along_out, in_dtype, fn, &c);
   else hf_layout_walk(&l, 2, fn, &c);
   return HF_OK;
 }

@@ -31,11 +31,10 @@ HF_FOLDED uint16_t hf_float_to_f16(float x) {
   return (uint16_t)((a >= 0x47800000u ? special : finite) | (bits >> 16 & 0x8000));
 }
 
-/* As hf_float_to_bf16, without a branch. */
+/* As hf_float_to_bf16 without a branch; every NaN becomes the same one. */
 HF_FOLDED uint16_t hf_round_bf16(float x) {
-  uint32_t u = hf_bits_of(x);
-  uint32_t rounded = (u + 0x7fffu + (u >> 16 & 1)) >> 16;
-  return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? u >> 16 | 0x40 : rounded);
+  uint32_t u = hf_bits_of(x), rounded = (u + 0x7fffu + (u >> 16 & 1)) >> 16;
+  return (uint16_t)(x != x ? 0x7fc0u : rounded);
 }
 
 HF_FOLDED float hf_load(const void *x, int64_t i, HfDtype dtype) {
@@ -52,6 +51,9 @@ HF_FOLDED float hf_rounded(float value, HfDtype dtype) {
   if (dtype == HF_FLOAT32) return value;
   return dtype == HF_BFLOAT16 ? hf_bf16_to_float(hf_round_bf16(value)) : hf_f16_to_float(hf_float_to_f16(value));
 }
+
+/* e^x for x <= 0 (or hardly above), with 0 in place of what is below 3e-38: what softmax needs. NaN stays. */
+HF_FOLDED float hf_exp_or_zero(float x) { return x < -86.5f ? 0.0f : hf_vexp_negative(x); }
 
 /* Address of element i. */
 HF_FOLDED const void *hf_at(const void *x, int64_t i, HfDtype dtype) {

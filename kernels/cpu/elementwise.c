@@ -13,15 +13,20 @@ typedef struct Unary {
 
 /* ---- pieces of formulas */
 
-/* log(1 + z) for finite z >= 0: what rounding took from 1 + z is put back to first order. */
-HF_FOLDED float log1p_positive(float z) {
-  float u = 1.0f + z;
-  return hf_vlog(u) + (z - (u - 1.0f)) / u;
+/* log(1 + x) and e^x - 1 where the rounded 1 + x or e^x is u: log(u) / (u - 1) varies so slowly around 1 that its
+ * value at u serves for x (Kahan). */
+HF_FOLDED float log1p_of(float x) {
+  float u = 1.0f + x, d = u - 1.0f, value = hf_vlog(u) * (x / d);
+  return d == 0 ? x : u == INFINITY ? u : value;
+}
+HF_FOLDED float expm1_of(float x) {
+  float u = hf_vexp(x), d = u - 1.0f, value = d * (x / hf_vlog(u));
+  return d == 0 ? x : d == -1.0f || u > 3e38f ? d : value;
 }
 
 /* sigmoid(-x) without overflow for either sign. */
 HF_FOLDED float sigmoid_of_negative(float x) {
-  float z = hf_vexp(-fabsf(x));
+  float z = hf_exp_or_zero(-fabsf(x));
   return (x < 0 ? 1.0f : z) / (1.0f + z);
 }
 
@@ -34,7 +39,7 @@ HF_FOLDED float sign(float x) { return (float)(x > 0) - (float)(x < 0); }
 
 HF_FOLDED float gelu(float x) { return 0.5f * x * (1.0f + hf_verf(x * SQRT_1_2)); }
 HF_FOLDED float gelu_slope(float x) {
-  return 0.5f * (1.0f + hf_verf(x * SQRT_1_2)) + x * INV_SQRT_2PI * hf_vexp(-0.5f * x * x);
+  return 0.5f * (1.0f + hf_verf(x * SQRT_1_2)) + x * INV_SQRT_2PI * hf_exp_or_zero(-0.5f * x * x);
 }
 
 HF_FOLDED float gelu_tanh(float x) {
@@ -73,20 +78,20 @@ HF_FOLDED float power_slope(float x, float p) { return p == 0.0f ? 0.0f : p * po
   F(RSQRT, rsqrt, 1.0f / sqrtf(v), -0.5f * g * (y * y * y)) \
   F(RECIPROCAL, reciprocal, 1.0f / v, -g * (y * y)) \
   F(EXP, exp, hf_vexp(v), g * y) \
-  F(EXPM1, expm1, expm1f(v), g * (y + 1.0f)) \
+  F(EXPM1, expm1, expm1_of(v), g * (y + 1.0f)) \
   F(LOG, log, hf_vlog(v), g / v) \
-  F(LOG1P, log1p, log1pf(v), g / (v + 1.0f)) \
+  F(LOG1P, log1p, log1p_of(v), g / (v + 1.0f)) \
   F(SIN, sin, sinf(v), g * cosf(v)) \
   F(COS, cos, cosf(v), -g * sinf(v)) \
-  F(ERF, erf, hf_verf(v), g * (TWO_BY_SQRT_PI * hf_vexp(-v * v))) \
+  F(ERF, erf, hf_verf(v), g * (TWO_BY_SQRT_PI * hf_exp_or_zero(-v * v))) \
   F(TANH, tanh, hf_vtanh(v), g * (1.0f - y * y)) \
   F(SIGMOID, sigmoid, hf_vsigmoid(v), g * ((1.0f - y) * y)) \
-  F(LOGSIGMOID, logsigmoid, (v > 0 ? 0.0f : v) - log1p_positive(hf_vexp(-fabsf(v))), g * sigmoid_of_negative(v)) \
-  F(SOFTPLUS, softplus, v > 20.0f ? v : log1p_positive(hf_vexp(v > 20.0f ? 20.0f : v)), \
+  F(LOGSIGMOID, logsigmoid, (v > 0 ? 0.0f : v) - log1p_of(hf_exp_or_zero(-fabsf(v))), g * sigmoid_of_negative(v)) \
+  F(SOFTPLUS, softplus, v > 20.0f ? v : log1p_of(hf_vexp(v > 20.0f ? 20.0f : v)), \
     v > 20.0f ? g : g * sigmoid_of_negative(-v)) \
   F(RELU, relu, v <= 0 ? 0.0f : v, v <= 0 ? 0.0f : g) \
   F(LEAKY_RELU, leaky_relu, v > 0 ? v : v * p, v > 0 ? g : g * p) \
-  F(ELU, elu, v > 0 ? v : p * expm1f(v), v > 0 ? g : g * (p * hf_vexp(v))) \
+  F(ELU, elu, v > 0 ? v : p * expm1_of(v), v > 0 ? g : g * (p * hf_vexp(v))) \
   F(SILU, silu, v / (1.0f + hf_vexp(-v)), g * silu_slope(v)) \
   F(GELU, gelu, gelu(v), g * gelu_slope(v)) \
   F(GELU_TANH, gelu_tanh, gelu_tanh(v), g * gelu_tanh_slope(v)) \

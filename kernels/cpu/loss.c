@@ -41,7 +41,7 @@ HF_FOLDED float row_lse(const void *x, int64_t V, HfDtype dtype) {
     int64_t end = hf_min(b + BLOCK, V);
     float block = 0;
 #pragma omp simd reduction(+ : block)
-    for (int64_t v = b; v < end; v++) block += hf_vexp(hf_load(x, v, dtype) - top);
+    for (int64_t v = b; v < end; v++) block += hf_exp_or_zero(hf_load(x, v, dtype) - top);
     sum += block;
   }
   return (float)(top + log(sum));
@@ -110,16 +110,16 @@ HF_FOLDED void gradient_row(void *dx, const void *x, const CrossEntropy *c, floa
   if (c->weight && share != 0) {
 #pragma omp simd
     for (int64_t v = 0; v < c->V; v++)
-      hf_store(dx, v, hf_vexp(hf_load(x, v, dtype) - lse) * mass - share * c->weight[v], dtype);
+      hf_store(dx, v, hf_exp_or_zero(hf_load(x, v, dtype) - lse) * mass - share * c->weight[v], dtype);
   } else {
 #pragma omp simd
-    for (int64_t v = 0; v < c->V; v++) hf_store(dx, v, hf_vexp(hf_load(x, v, dtype) - lse) * mass - share, dtype);
+    for (int64_t v = 0; v < c->V; v++) hf_store(dx, v, hf_exp_or_zero(hf_load(x, v, dtype) - lse) * mass - share, dtype);
   }
 }
 
 /* The same entry in float, where the label's share is taken off before rounding to the dtype. */
 HF_FOLDED float gradient_at_label(float x, const CrossEntropy *c, int64_t label, float lse, float mass, float share, float own) {
-  return hf_vexp(x - lse) * mass - share * (c->weight ? c->weight[label] : 1.0f) - own;
+  return hf_exp_or_zero(x - lse) * mass - share * (c->weight ? c->weight[label] : 1.0f) - own;
 }
 
 HF_FOLDED void gradient_rows(const void *context, int64_t first, int64_t last, HfDtype dtype) {

@@ -23,4 +23,13 @@ static inline void hf_parallel(int64_t n, int64_t work, HfRangeFn *fn, const voi
 
 static inline int64_t hf_ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
+/* Lines that lie side by side, `inner` of them in each of `outer` groups, are walked in strips: this is a strip's
+ * width, as wide as leaves work for every thread, whole cache lines of floats, at most HF_STRIP. */
+enum { HF_STRIP = 1024 };
+static inline int64_t hf_strip_width(int64_t outer, int64_t inner) {
+  int64_t wanted = hf_ceil_div(4 * hf_thread_count(), outer > 0 ? outer : 1); /* strips of one group */
+  int64_t width = hf_ceil_div(hf_ceil_div(inner, wanted), 16) * 16;
+  return hf_min(width < 64 ? 64 : width, HF_STRIP);
+}
+
 #endif

@@ -4,7 +4,6 @@
 #include "element.h"
 
 enum {
-  STRIP = 128,      /* lines walked together when inner > 1 */
   BLOCK = 1024,     /* elements summed at once on one line */
   PARTS = 256,      /* most parts a long line is cut into, to share it between threads */
   PART_MIN = 16384  /* elements of a part, at least */
@@ -13,7 +12,7 @@ enum {
 typedef struct Reduce {
   void *out;
   const void *x;
-  int64_t outer, n, inner;
+  int64_t outer, n, inner, width; /* width: of a strip */
   HfReduce op;
 } Reduce;
 
@@ -65,13 +64,13 @@ static float extreme_line(const float *x, int64_t n, float s) {
 
 static double logsumexp_line(const float *x, int64_t n) {
   float top = extreme_line(x, n, 1);
-  if (!isfinite(top)) top = isnan(top) ? NAN : 0;
+  if (!isfinite(top)) return top;
   double sum = 0;
   for (int64_t b = 0; b < n; b += BLOCK) {
     int64_t end = hf_min(b + BLOCK, n);
-    double block = 0;
+    float block = 0;
 #pragma omp simd reduction(+ : block)
-    for (int64_t i = b; i < end; i++) block += hf_vexp(x[i] - top);
+    for (int64_t i = b; i < end; i++) block += hf_exp_or_zero(x[i] - top);
     sum += block;
   }
   return top + log(sum);
@@ -156,16 +155,13 @@ static void strip_extremes(float *best, const float *x, int64_t n, int64_t inner
 }
 
 static void strip_logsumexp(double *result, const float *x, int64_t n, int64_t inner, int64_t width) {
-  float top[STRIP];
+  float top[HF_STRIP];
   strip_extremes(top, x, n, inner, width, 1);
-  for (int64_t j = 0; j < width; j++) {
-    top[j] = isinf(top[j]) ? 0 : top[j];
-    result[j] = 0;
-  }
+  for (int64_t j = 0; j < width; j++) result[j] = 0;
   for (int64_t i = 0; i < n; i++)
 #pragma omp simd
-    for (int64_t j = 0; j < width; j++) result[j] += hf_vexp(x[i * inner + j] - top[j]);
-  for (int64_t j = 0; j < width; j++) result[j] = top[j] + log(result[j]);
+    for (int64_t j = 0; j < width; j++) result[j] += hf_exp_or_zero(x[i * inner + j] - top[j]);
+  for (int64_t j = 0; j < width; j++) result[j] = isfinite(top[j]) ? top[j] + log(result[j]) : top[j];
 }
 
 static void strip_products(double *result, const float *x, int64_t n, int64_t inner, int64_t width) {
@@ -193,7 +189,7 @@ static void strip_sums_of_squares(double *result, const float *x, int64_t n, int
 }
 
 static void reduce_strip(float *out, const float *x, const Reduce *r, int64_t width) {
-  double result[STRIP];
+  double result[HF_STRIP];
   switch (r->op) {
   case HF_MAX: strip_extremes(out, x, r->n, r->inner, width, 1); return;
   case HF_MIN: strip_extremes(out, x, r->n, r->inner, width, -1); return;
@@ -208,18 +204,19 @@ static void reduce_strip(float *out, const float *x, const Reduce *r, int64_t wi
 
 static void float_strips(const void *context, int64_t first, int64_t last) {
   const Reduce *r = context;
-  int64_t strips = hf_ceil_div(r->inner, STRIP);
+  int64_t strips = hf_ceil_div(r->inner, r->width);
   for (int64_t s = first; s < last; s++) {
-    int64_t o = s / strips, j = s % strips * STRIP;
+    int64_t o = s / strips, j = s % strips * r->width;
     reduce_strip((float *)r->out + o * r->inner + j, (const float *)r->x + o * r->n * r->inner + j, r,
-                 hf_min(STRIP, r->inner - j));
+                 hf_min(r->width, r->inner - j));
   }
 }
 
-static void reduce_float(const Reduce *r) {
+static void reduce_float(Reduce *r) {
   int64_t work = r->outer * r->n * r->inner;
   if (r->inner > 1) {
-    hf_parallel(r->outer * hf_ceil_div(r->inner, STRIP), work, float_strips, r);
+    r->width = hf_strip_width(r->outer, r->inner);
+    hf_parallel(r->outer * hf_ceil_div(r->inner, r->width), work, float_strips, r);
   } else if (r->n >= 2 * PART_MIN && r->outer < 16) {
     for (int64_t i = 0; i < r->outer; i++)
       ((float *)r->out)[i] = reduce_long_line((const float *)r->x + i * r->n, r->n, r->op);
@@ -268,7 +265,7 @@ static void boolean_lines(const void *context, int64_t first, int64_t last) {
 }
 
 static HfStatus reduce(void *out, const void *x, HfDtype dtype, int64_t outer, int64_t n, int64_t inner, HfReduce op) {
-  Reduce r = {out, x, outer, n, inner, op};
+  Reduce r = {.out = out, .x = x, .outer = outer, .n = n, .inner = inner, .op = op};
   bool logical = op == HF_ANY || op == HF_ALL;
   if (logical && (dtype == HF_BOOL || dtype == HF_UINT8)) hf_parallel(outer * inner, outer * n * inner, boolean_lines, &r);
   else if (!logical && dtype == HF_FLOAT32) reduce_float(&r);

@@ -2,12 +2,12 @@
  * lines that lie side by side is walked together. A line of -inf gives NaN. */
 #include "element.h"
 
-enum { STRIP = 128, BLOCK = 512 };
+enum { BLOCK = 512 };
 
 typedef struct Softmax {
   float *out;
   const float *x, *dout, *y; /* x forward; dout and y backward */
-  int64_t n, inner;
+  int64_t n, inner, width; /* width: of a strip */
   bool log;
 } Softmax;
 
@@ -28,7 +28,7 @@ static void softmax_line(float *out, const float *x, int64_t n) {
     float block = 0;
 #pragma omp simd reduction(+ : block)
     for (int64_t i = b; i < end; i++) {
-      float e = hf_vexp(x[i] - top);
+      float e = hf_exp_or_zero(x[i] - top);
       out[i] = e;
       block += e;
     }
@@ -46,7 +46,7 @@ static void log_softmax_line(float *out, const float *x, int64_t n) {
     int64_t end = hf_min(b + BLOCK, n);
     float block = 0;
 #pragma omp simd reduction(+ : block)
-    for (int64_t i = b; i < end; i++) block += hf_vexp(x[i] - top);
+    for (int64_t i = b; i < end; i++) block += hf_exp_or_zero(x[i] - top);
     sum += block;
   }
   float log_sum = (float)log(sum);
@@ -75,7 +75,7 @@ static void log_backward_line(float *dx, const float *dout, const float *y, int6
   for (int64_t i = 0; i < n; i++) total += dout[i];
   float sum = (float)total;
 #pragma omp simd
-  for (int64_t i = 0; i < n; i++) dx[i] = dout[i] - hf_vexp(y[i]) * sum;
+  for (int64_t i = 0; i < n; i++) dx[i] = dout[i] - hf_exp_or_zero(y[i]) * sum;
 }
 
 static void backward_lines(const void *context, int64_t first, int64_t last) {
@@ -87,8 +87,8 @@ static void backward_lines(const void *context, int64_t first, int64_t last) {
 /* ---- strips: `width` lines, elements `inner` apart */
 
 static void softmax_strip(const Softmax *s, int64_t at, int64_t width) {
-  float top[STRIP], last_term[STRIP];
-  double sum[STRIP];
+  float top[HF_STRIP], last_term[HF_STRIP];
+  double sum[HF_STRIP];
   const float *x = s->x + at;
   float *out = s->out + at;
   for (int64_t j = 0; j < width; j++) top[j] = -INFINITY, sum[j] = 0;
@@ -97,18 +97,23 @@ static void softmax_strip(const Softmax *s, int64_t at, int64_t width) {
     for (int64_t j = 0; j < width; j++) top[j] = x[i * s->inner + j] > top[j] ? x[i * s->inner + j] : top[j];
   for (int64_t i = 0; i < s->n; i++)
 #pragma omp simd
-    for (int64_t j = 0; j < width; j++) sum[j] += hf_vexp(x[i * s->inner + j] - top[j]);
-  for (int64_t j = 0; j < width; j++) last_term[j] = (float)(s->log ? log(sum[j]) : 1.0 / sum[j]);
-  for (int64_t i = 0; i < s->n; i++)
+    for (int64_t j = 0; j < width; j++) sum[j] += hf_exp_or_zero(x[i * s->inner + j] - top[j]);
+  if (s->log) {
+    for (int64_t j = 0; j < width; j++) last_term[j] = (float)log(sum[j]);
+    for (int64_t i = 0; i < s->n; i++)
 #pragma omp simd
-    for (int64_t j = 0; j < width; j++) {
-      float v = x[i * s->inner + j] - top[j];
-      out[i * s->inner + j] = s->log ? v - last_term[j] : hf_vexp(v) * last_term[j];
-    }
+      for (int64_t j = 0; j < width; j++) out[i * s->inner + j] = x[i * s->inner + j] - top[j] - last_term[j];
+  } else {
+    for (int64_t j = 0; j < width; j++) last_term[j] = (float)(1.0 / sum[j]);
+    for (int64_t i = 0; i < s->n; i++)
+#pragma omp simd
+      for (int64_t j = 0; j < width; j++)
+        out[i * s->inner + j] = hf_exp_or_zero(x[i * s->inner + j] - top[j]) * last_term[j];
+  }
 }
 
 static void backward_strip(const Softmax *s, int64_t at, int64_t width) {
-  double sum[STRIP];
+  double sum[HF_STRIP];
   const float *dout = s->dout + at, *y = s->y + at;
   float *dx = s->out + at;
   for (int64_t j = 0; j < width; j++) sum[j] = 0;
@@ -123,16 +128,16 @@ static void backward_strip(const Softmax *s, int64_t at, int64_t width) {
     for (int64_t j = 0; j < width; j++) {
       int64_t e = i * s->inner + j;
       float total = (float)sum[j];
-      dx[e] = s->log ? dout[e] - hf_vexp(y[e]) * total : (dout[e] - total) * y[e];
+      dx[e] = s->log ? dout[e] - hf_exp_or_zero(y[e]) * total : (dout[e] - total) * y[e];
     }
 }
 
 /* Strips first .. last-1 of all, by the function for the direction. */
 static void each_strip(const Softmax *s, int64_t first, int64_t last, void (*fn)(const Softmax *, int64_t, int64_t)) {
-  int64_t strips = hf_ceil_div(s->inner, STRIP);
+  int64_t strips = hf_ceil_div(s->inner, s->width);
   for (int64_t i = first; i < last; i++) {
-    int64_t column = i % strips * STRIP;
-    fn(s, i / strips * s->n * s->inner + column, hf_min(STRIP, s->inner - column));
+    int64_t column = i % strips * s->width;
+    fn(s, i / strips * s->n * s->inner + column, hf_min(s->width, s->inner - column));
   }
 }
 static void forward_strips(const void *context, int64_t first, int64_t last) {
@@ -142,11 +147,15 @@ static void backward_strips(const void *context, int64_t first, int64_t last) {
   each_strip(context, first, last, backward_strip);
 }
 
-static HfStatus run(const Softmax *s, int64_t outer, HfRangeFn *lines, HfRangeFn *strips) {
+static HfStatus run(Softmax *s, int64_t outer, HfRangeFn *lines, HfRangeFn *strips) {
   int64_t work = outer * s->n * s->inner;
   if (work == 0) return HF_OK;
-  if (s->inner == 1) hf_parallel(outer, work, lines, s);
-  else hf_parallel(outer * hf_ceil_div(s->inner, STRIP), work, strips, s);
+  if (s->inner == 1) {
+    hf_parallel(outer, work, lines, s);
+  } else {
+    s->width = hf_strip_width(outer, s->inner);
+    hf_parallel(outer * hf_ceil_div(s->inner, s->width), work, strips, s);
+  }
   return HF_OK;
 }
 

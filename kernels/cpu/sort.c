@@ -21,13 +21,13 @@ typedef struct Sort {
 enum { INSERTION_MAX = 32, HEAP_SHARE = 8 /* a heap where k <= n / 8 */ };
 
 /* Floats in order, -0 as 0, every NaN above infinity. */
-static uint64_t float_key(float x) {
+HF_FOLDED uint64_t float_key(float x) {
   if (x != x) return UINT32_MAX;
   uint32_t bits = hf_bits_of(x);
   if (bits == 0x80000000u) bits = 0;
   return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
-static uint64_t int64_key(int64_t x) { return (uint64_t)x ^ (uint64_t)1 << 63; }
+HF_FOLDED uint64_t int64_key(int64_t x) { return (uint64_t)x ^ (uint64_t)1 << 63; }
 
 /* The key of element i of a line; descending order turns keys around. */
 static uint64_t key_at(const Sort *s, int64_t start, int64_t i) {
