@@ -12,14 +12,28 @@ local names = {
   null = { "hflua.core.json", "null" },
   load_metric = { "hflua.evaluate", "load" },
   Accuracy = { "hflua.metrics.accuracy" },
+  range = { "hflua.range" }, tqdm = { "hflua.progress", "tqdm" }, makedirs = { "hflua.core.system", "makedirs" },
+  parse_args = { "hflua.args" }, plot = { "hflua.plot", "plot" }, launch = { "hflua.launch" }, set_seed = { "hflua.seed" },
+  version = { "hflua.core.version" },
 }
 
 -- Modules whose names are also found in hf itself: hf.Trainer is hf.trainer.Trainer.
 local flat = { "trainer", "datasets" }
 
-local hf = { version = "0.1.0" }
+local hf = {}
+
+-- All names, for completion: those above and those of the flat modules.
+local function known_names()
+  local list = {}
+  for name in pairs(names) do list[#list + 1] = name end
+  for _, module in ipairs(flat) do
+    for name in pairs(hf[module]) do list[#list + 1] = name end
+  end
+  return list
+end
 
 return setmetatable(hf, {
+  __names = known_names,
   __index = function(self, name)
     local entry, value = names[name], nil
     if entry then
