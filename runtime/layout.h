@@ -12,7 +12,7 @@ void hf_split_at(const HfTensor *t, int64_t dim, int64_t *outer, int64_t *n, int
 
 /* True for HF_OK; else the error of a kernel's answer about operand t. */
 bool hf_check(HfStatus status, const char *op, const HfTensor *t, HfError *err);
-/* The same with the offending index named; `size` is the length of the table. */
-bool hf_check_index(HfStatus status, const char *op, int64_t bad, int64_t size, const HfTensor *t, HfError *err);
+/* The same with the offending index named, which the kernel wrote to *bad; `size` is the length of the table. */
+bool hf_check_index(HfStatus status, const char *op, const int64_t *bad, int64_t size, const HfTensor *t, HfError *err);
 
 #endif

@@ -38,7 +38,7 @@ HfTensor *hf_index_select(HfTensor *x, int64_t dim, HfTensor *index, HfError *er
   if (x->ndim) shape[dim] = hf_tensor_numel(i);
   HfTensor *out = hf_empty_as(x, x->dtype, x->ndim, shape, err);
   if (out && !hf_check_index(hf_tensor_kernels(x)->index_select(hf_tensor_data(out), hf_tensor_data(c), hf_dtype_size(x->dtype), hf_tensor_data(i),
-                             hf_tensor_numel(i), outer, n, inner, &bad), "index_select", bad, n, x, err)) out = hf_then(out, NULL);
+                             hf_tensor_numel(i), outer, n, inner, &bad), "index_select", &bad, n, x, err)) out = hf_then(out, NULL);
   out = hf_recorded(out, HF_OK, &(HfRecord){&index_select_operation, HF_INPUTS(x), HF_SAVED(i), HF_CONTEXT(dim)}, err);
   hf_tensor_release(i), hf_tensor_release(c);
   return out;
@@ -86,7 +86,7 @@ HfTensor *hf_gather(HfTensor *x, int64_t dim, HfTensor *index, HfError *err) {
     out = hf_then(out, NULL);
   }
   if (out && !hf_check_index(hf_tensor_kernels(x)->gather(hf_tensor_data(out), hf_tensor_data(x), hf_dtype_size(x->dtype), hf_tensor_data(i), &layout,
-                             x->ndim ? x->shape[dim] : 1, step, &bad), "gather", bad, x->ndim ? x->shape[dim] : 1, x, err)) out = hf_then(out, NULL);
+                             x->ndim ? x->shape[dim] : 1, step, &bad), "gather", &bad, x->ndim ? x->shape[dim] : 1, x, err)) out = hf_then(out, NULL);
   out = hf_recorded(out, HF_OK, &(HfRecord){&gather_operation, HF_INPUTS(x), HF_SAVED(i), HF_CONTEXT(dim)}, err);
   return hf_then(i, out);
 }
@@ -110,7 +110,7 @@ HfTensor *hf_scatter_add(HfTensor *x, int64_t dim, HfTensor *index, HfTensor *sr
     out = hf_then(out, NULL);
   }
   int64_t size = x->ndim ? x->shape[dim] : 1;
-  if (out && !hf_check_index(hf_tensor_kernels(x)->scatter_add(hf_tensor_data(out), hf_tensor_data(s), hf_tensor_data(i), &layout, size, step, &bad), "scatter_add", bad, size, x, err))
+  if (out && !hf_check_index(hf_tensor_kernels(x)->scatter_add(hf_tensor_data(out), hf_tensor_data(s), hf_tensor_data(i), &layout, size, step, &bad), "scatter_add", &bad, size, x, err))
     out = hf_then(out, NULL);
   if (out && out->node) hf_node_release(out->node), out->node = NULL, out->requires_grad = false; /* the clone's own history */
   out = hf_recorded(out, HF_OK, &(HfRecord){&scatter_add_operation, HF_INPUTS(x, s), HF_SAVED(i), HF_CONTEXT(dim)}, err);

@@ -160,9 +160,9 @@ bool hf_check(HfStatus status, const char *op, const HfTensor *t, HfError *err) 
   }
 }
 
-bool hf_check_index(HfStatus status, const char *op, int64_t bad, int64_t size, const HfTensor *t, HfError *err) {
+bool hf_check_index(HfStatus status, const char *op, const int64_t *bad, int64_t size, const HfTensor *t, HfError *err) {
   if (status != HF_BAD_INDEX) return hf_check(status, op, t, err);
-  return hf_error_set(err, "%s: index %" PRId64 " is out of range; expected 0 .. %" PRId64, op, bad, size - 1);
+  return hf_error_set(err, "%s: index %" PRId64 " is out of range; expected 0 .. %" PRId64, op, *bad, size - 1);
 }
 
 bool hf_tensor_read(const HfTensor *t, void *host, HfError *err) {

@@ -198,6 +198,11 @@ static int tensor_eq(lua_State *L) {
   return lua_pushboolean(L, hfL_test_tensor(L, 1) == hfL_test_tensor(L, 2)), 1;
 }
 
+/* Lua makes a truth value of what < and <= give. */
+static int tensor_order(lua_State *L) {
+  return hfL_errorf(L, "< and > do not compare tensors, since Lua makes one truth value of the result: use x:lt(y), x:le(y), x:gt(y) or x:ge(y)");
+}
+
 /* ---- numbers out (these wait for the device) */
 
 static void push_number(lua_State *L, HfDtype dtype, const void *data, int64_t i) {
@@ -313,7 +318,7 @@ static int tensor_unm(lua_State *L) {
 /* stack: methods */
 static void make_class(lua_State *L) {
   static const luaL_Reg plain[] = {{"__gc", hfL_tensor_close}, {"__close", hfL_tensor_close},
-                                   {"__len", tensor_len}, {"__eq", tensor_eq}, {NULL, NULL}};
+                                   {"__len", tensor_len}, {"__eq", tensor_eq}, {"__lt", tensor_order}, {"__le", tensor_order}, {NULL, NULL}};
   luaL_newmetatable(L, HFL_TENSOR); /* stack: methods, class */
   luaL_setfuncs(L, plain, 0);
   for (size_t i = 0; i < sizeof arithmetic / sizeof *arithmetic; i++) {
