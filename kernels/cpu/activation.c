@@ -3,16 +3,16 @@
 #include "vmath.h"
 #include <string.h>
 
-#define SQRT_HALF 0.707106781f
-#define SQRT_2_OVER_PI 0.797884561f
-#define INVERSE_SQRT_2PI 0.398942280f
+#define GELU_SLOPE 1.595769122f /* 2 sqrt(2 / pi) */
 #define GELU_CUBIC 0.044715f
 #define INLINE static inline __attribute__((always_inline))
 
+/* gelu is x Phi(x); its tanh form is x sigmoid(2 y), since 1 + tanh(y) = 2 sigmoid(2 y). */
 INLINE float activate(float x, HfActivation activation) {
+  float density;
   switch (activation) {
-  case HF_ACT_GELU: return 0.5f * x * (1.0f + hf_verf(x * SQRT_HALF));
-  case HF_ACT_GELU_TANH: return 0.5f * x * (1.0f + hf_vtanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x)));
+  case HF_ACT_GELU: return x * hf_vnormal(x, &density);
+  case HF_ACT_GELU_TANH: return x * hf_vsigmoid(GELU_SLOPE * x * (1.0f + GELU_CUBIC * x * x));
   case HF_ACT_RELU: return x < 0 ? 0 : x;
   case HF_ACT_SILU: return x * hf_vsigmoid(x);
   case HF_ACT_TANH: return hf_vtanh(x);
@@ -21,23 +21,21 @@ INLINE float activate(float x, HfActivation activation) {
   return x;
 }
 
-/* The derivative at x. gelu: Phi(x) + x phi(x), the normal distribution and its density. */
+/* d x s(y(x)) with s the sigmoid: s + x s (1 - s) y'. */
+INLINE float sigmoid_derivative(float x, float y, float dy) {
+  float s = hf_vsigmoid(y);
+  return s + x * s * (1.0f - s) * dy;
+}
+
+/* The derivative of `activate` at x. */
 INLINE float derivative(float x, HfActivation activation) {
+  float density, phi, t;
   switch (activation) {
-  case HF_ACT_GELU: return 0.5f * (1.0f + hf_verf(x * SQRT_HALF)) + x * INVERSE_SQRT_2PI * hf_vexp(-0.5f * x * x);
-  case HF_ACT_GELU_TANH: {
-    float t = hf_vtanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x));
-    return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * SQRT_2_OVER_PI * (1.0f + 3.0f * GELU_CUBIC * x * x);
-  }
+  case HF_ACT_GELU: phi = hf_vnormal(x, &density); return phi + x * density;
+  case HF_ACT_GELU_TANH: return sigmoid_derivative(x, GELU_SLOPE * x * (1.0f + GELU_CUBIC * x * x), GELU_SLOPE * (1.0f + 3.0f * GELU_CUBIC * x * x));
   case HF_ACT_RELU: return x > 0 ? 1.0f : 0.0f;
-  case HF_ACT_SILU: {
-    float s = hf_vsigmoid(x);
-    return s * (1.0f + x * (1.0f - s));
-  }
-  case HF_ACT_TANH: {
-    float t = hf_vtanh(x);
-    return 1.0f - t * t;
-  }
+  case HF_ACT_SILU: return sigmoid_derivative(x, x, 1.0f);
+  case HF_ACT_TANH: t = hf_vtanh(x); return 1.0f - t * t;
   case HF_ACT_NONE: break;
   }
   return 1.0f;
@@ -56,19 +54,24 @@ INLINE float derivative(float x, HfActivation activation) {
 
 /* ---- forward */
 
-static void add_bias(float *restrict c, const float *restrict bias, int64_t columns) {
-  for (int64_t j = 0; j < columns; j++) c[j] += bias[j];
+INLINE void activate_row(float *restrict c, const float *restrict bias, int64_t columns, HfActivation activation) {
+  if (bias)
+    for (int64_t j = 0; j < columns; j++) c[j] = activate(c[j] + bias[j], activation);
+  else
+    for (int64_t j = 0; j < columns; j++) c[j] = activate(c[j], activation);
 }
 
-INLINE void activate_row(float *c, int64_t columns, HfActivation activation) {
-  for (int64_t j = 0; j < columns; j++) c[j] = activate(c[j], activation);
+INLINE void activate_row_keeping(float *restrict c, float *restrict pre, const float *restrict bias, int64_t columns, HfActivation activation) {
+  if (bias)
+    for (int64_t j = 0; j < columns; j++) pre[j] = c[j] + bias[j], c[j] = activate(pre[j], activation);
+  else
+    for (int64_t j = 0; j < columns; j++) pre[j] = c[j], c[j] = activate(pre[j], activation);
 }
 
 INLINE void activate_rows(float *c, float *pre, int64_t ld, int64_t rows, int64_t columns, const float *bias, HfActivation activation) {
   for (int64_t i = 0; i < rows; i++, c += ld) {
-    if (bias) add_bias(c, bias, columns);
-    if (pre) memcpy(pre + i * ld, c, (size_t)columns * sizeof *c);
-    activate_row(c, columns, activation);
+    if (pre) activate_row_keeping(c, pre + i * ld, bias, columns, activation);
+    else activate_row(c, bias, columns, activation);
   }
 }
 

@@ -13,18 +13,20 @@ enum {
   DROPOUT_KEYS = 1 << 20    /* key positions the dropout counter can tell apart */
 };
 
-/* Scratch of one task; pointers into one allocation. T keys, D head size, Q rows of a query block. */
+/* Scratch of one task; pointers into one allocation. T keys, D head size, Q rows of a query block. Targets of products are
+ * whole tiles high and wide, so that no tile is cut. */
 typedef struct Work {
   float *keys, *values;     /* panels of k^T (D, T); of v (T, D) forward, of v^T (D, T) backward */
+  float *query_tiles;       /* q of the block (Q, D), packed as left operand */
   float *scores;            /* (Q, ld): scores, then probabilities */
-  float *edge;              /* one packed group of rows: (D, HF_TILE_ROWS) */
+  float *largest, *sum;     /* (Q) of the scores; of their exponentials */
   /* backward only */
   float *key_rows;          /* panels of k (T, D) */
+  float *dout_tiles;        /* dout of the block (Q, D), packed as left operand */
   float *query_panels, *dout_panels; /* panels of q and dout (Q, D) of the block */
   float *dscores;           /* (Q, ld) */
-  float *dkeys, *dvalues;   /* (T, D) sums over query blocks and heads */
-  float *delta;             /* (Q) dout . out */
-  int64_t ld, block;
+  float *dkeys, *dvalues;   /* (T, width) sums over query blocks and heads */
+  int64_t ld, width, block; /* width: D in whole tiles */
 } Work;
 
 /* One sequence and key head. */
@@ -71,19 +73,22 @@ static float *take(float *base, int64_t *used, int64_t floats) {
 static int64_t lay_out(Work *w, float *base, int64_t T, int64_t D, bool is_backward) {
   int64_t used = 0;
   w->block = block_rows(T);
+  w->width = hf_round_up(D, HF_TILE_COLUMNS);
   w->ld = hf_round_up(T, HF_TILE_COLUMNS) + HF_TILE_ROWS; /* a transposed tile may read past the last key */
   w->keys = take(base, &used, panel_floats(D, T));
   w->values = take(base, &used, is_backward ? panel_floats(D, T) : panel_floats(T, D));
+  w->query_tiles = take(base, &used, w->block * D + HF_PACK_SPILL);
   w->scores = take(base, &used, w->block * w->ld);
-  w->edge = take(base, &used, D * HF_TILE_ROWS + HF_PACK_SPILL);
+  w->largest = take(base, &used, w->block);
+  w->sum = take(base, &used, w->block);
   if (!is_backward) return used;
   w->key_rows = take(base, &used, panel_floats(T, D));
+  w->dout_tiles = take(base, &used, w->block * D + HF_PACK_SPILL);
   w->query_panels = take(base, &used, panel_floats(w->block, D));
   w->dout_panels = take(base, &used, panel_floats(w->block, D));
   w->dscores = take(base, &used, w->block * w->ld);
-  w->dkeys = take(base, &used, T * D);
-  w->dvalues = take(base, &used, T * D);
-  w->delta = take(base, &used, w->block);
+  w->dkeys = take(base, &used, hf_round_up(T, HF_TILE_ROWS) * w->width);
+  w->dvalues = take(base, &used, hf_round_up(T, HF_TILE_ROWS) * w->width);
   return used;
 }
 
@@ -116,13 +121,23 @@ static HfStatus run_tasks(const HfAttention *a, bool is_backward, void (*run)(co
 
 /* ---- products of blocks */
 
-/* A packed B: its first panel, and the floats from one to the next. */
-typedef struct Panels {
+/* The left operand of a product: entry (i, p) of the tile at row r lies at first + r / HF_TILE_ROWS * tile + i * row + p * step. */
+typedef struct Left {
   const float *first;
-  int64_t step;
-} Panels;
+  int64_t tile, row, step;
+} Left;
 
-static const float *panel_at(Panels b, int64_t column) { return b.first + column / HF_TILE_COLUMNS * b.step; }
+static Left packed_tiles(const float *tiles, int64_t k) { return (Left){tiles, HF_TILE_ROWS * k, 1, HF_TILE_ROWS}; }
+static Left rows_of(const float *matrix, int64_t ld) { return (Left){matrix, HF_TILE_ROWS * ld, ld, 1}; }
+static Left columns_of(const float *matrix, int64_t ld) { return (Left){matrix, HF_TILE_ROWS, 1, ld}; }
+
+/* The right operand: panels, the first and the floats from one to the next. */
+typedef struct Right {
+  const float *first;
+  int64_t panel;
+} Right;
+
+static Right panels_of(const float *panels, int64_t k) { return (Right){panels, k * HF_TILE_COLUMNS}; }
 
 /* Panels of in^T (D, n): lines of D numbers, ld apart. */
 static void pack_transposed(float *out, const float *in, int64_t ld, int64_t n, int64_t D) {
@@ -136,29 +151,19 @@ static void pack_straight(float *out, const float *in, int64_t ld, int64_t n, in
     hf_pack_rows(out + j * n, HF_TILE_COLUMNS, in + j, ld, hf_min(HF_TILE_COLUMNS, D - j), n);
 }
 
-/* to (m, n) from a (m, k), rows lda apart, and panels b (k, n). The last rows of a go through `edge`, which holds k rows
- * of a tile, so that nothing behind a is read; edge NULL says that whole tiles of rows may be read. */
-static void multiply(HfTileTarget to, const float *a, int64_t lda, Panels b, int64_t m, int64_t n, int64_t k, float *edge) {
-  int64_t whole = edge ? m / HF_TILE_ROWS * HF_TILE_ROWS : hf_round_up(m, HF_TILE_ROWS);
-  for (int64_t j = 0; j < n; j += HF_TILE_COLUMNS)
-    for (int64_t i = 0; i < whole; i += HF_TILE_ROWS) {
-      HfTileTarget at = {to.c + i * to.ldc + j, to.ldc, to.alpha, to.beta};
-      hf_tile_store_any(at, hf_tile_product(a + i * lda, lda, 1, panel_at(b, j), k), m - i, n - j);
-    }
-  if (whole >= m) return;
-  hf_pack_lines(edge, HF_TILE_ROWS, a + whole * lda, lda, m - whole, k);
-  for (int64_t j = 0; j < n; j += HF_TILE_COLUMNS) {
-    HfTileTarget at = {to.c + whole * to.ldc + j, to.ldc, to.alpha, to.beta};
-    hf_tile_store_any(at, hf_tile_product(edge, 1, HF_TILE_ROWS, panel_at(b, j), k), m - whole, n - j);
-  }
+/* Tiles of in (n, D), rows ld apart, as left operand. */
+static void pack_tiles(float *out, const float *in, int64_t ld, int64_t n, int64_t D) {
+  for (int64_t i = 0; i < n; i += HF_TILE_ROWS)
+    hf_pack_lines(out + i * D, HF_TILE_ROWS, in + i * ld, ld, hf_min(HF_TILE_ROWS, n - i), D);
 }
 
-/* to (m, n) += a^T b: a (k, m) rows lda apart, readable to the next whole tile of columns; panels b (k, n). */
-static void add_transposed(float *c, int64_t ldc, const float *a, int64_t lda, Panels b, int64_t m, int64_t n, int64_t k) {
+/* to (m, n) from a (m, k) and b (k, n). Tiles are cut at m and n unless the target is scratch of whole tiles. */
+static void multiply(HfTileTarget to, Left a, Right b, int64_t m, int64_t n, int64_t k, bool to_scratch) {
   for (int64_t j = 0; j < n; j += HF_TILE_COLUMNS)
     for (int64_t i = 0; i < m; i += HF_TILE_ROWS) {
-      HfTileTarget at = {c + i * ldc + j, ldc, 1, 1};
-      hf_tile_store_any(at, hf_tile_product(a + i, 1, lda, panel_at(b, j), k), m - i, n - j);
+      HfTileTarget at = {to.c + i * to.ldc + j, to.ldc, to.alpha, to.beta};
+      HfTile tile = hf_tile_product(a.first + i / HF_TILE_ROWS * a.tile, a.row, a.step, b.first + j / HF_TILE_COLUMNS * b.panel, k);
+      hf_tile_store_any(at, tile, to_scratch ? HF_TILE_ROWS : m - i, to_scratch ? HF_TILE_COLUMNS : n - j);
     }
 }
 
@@ -183,27 +188,58 @@ static inline float dropout_factor(const Dropout *d, uint32_t key) {
 
 /* ---- forward */
 
-/* scores[0..n-1] become e^(score - max); the sum goes to *sum, the largest score is returned. */
-static float exponentiate(float *scores, int64_t n, float *sum) {
-  float largest = -INFINITY, total = 0;
+/* Loops over keys run to the next whole vector: the scores there are set or cleared with those of unseen keys. */
+static int64_t whole_vectors(int64_t n) { return (n + HF_LANES - 1) & ~(int64_t)(HF_LANES - 1); }
+
+/* The largest of the first `seen` scores; those behind, to the next whole vector, become -inf. */
+static float find_largest(float *scores, int64_t seen) {
+  int64_t whole = seen & ~(int64_t)(HF_LANES - 1);
+  float largest = -INFINITY;
+  if (whole < seen)
+    for (int64_t j = 0; j < HF_LANES; j++) scores[whole + j] = whole + j < seen ? scores[whole + j] : -INFINITY;
+  whole = whole_vectors(seen);
 #pragma omp simd reduction(max : largest)
-  for (int64_t j = 0; j < n; j++) largest = scores[j] > largest ? scores[j] : largest;
-#pragma omp simd reduction(+ : total)
-  for (int64_t j = 0; j < n; j++) total += scores[j] = hf_vexp_negative(scores[j] - largest);
-  *sum = total;
+  for (int64_t j = 0; j < whole; j++) largest = scores[j] > largest ? scores[j] : largest;
   return largest;
 }
 
-static void drop(float *scores, int64_t n, Dropout d) {
-  for (int64_t j = 0; j < n; j++) scores[j] *= dropout_factor(&d, (uint32_t)j);
+/* The sum of n numbers, n in whole vectors. */
+static float sum_vectors(const float *x, int64_t n) {
+  HfVector sum = {0};
+  for (int64_t j = 0; j < n; j += HF_LANES) sum += *(const HfVector *)(x + j);
+  HfVector4 part = {0};
+  for (int l = 0; l < HF_LANES; l += 4) part += *(const HfVector4 *)((const float *)&sum + l);
+  return (part[0] + part[2]) + (part[1] + part[3]);
 }
 
-/* Scores of one query to normalised probabilities, zeros from `seen` to n; returns its lse. */
-static float softmax_row(float *scores, int64_t seen, int64_t n) {
-  float sum = 0, largest = exponentiate(scores, seen, &sum), inverse = 1 / sum;
-  for (int64_t j = 0; j < seen; j++) scores[j] *= inverse;
-  memset(scores + seen, 0, (size_t)(n - seen) * sizeof *scores);
-  return seen ? largest + logf(sum) : -INFINITY;
+static float exponentiate(float *scores, int64_t n, float largest) {
+  for (int64_t j = 0; j < n; j++) scores[j] = hf_vexp_negative(scores[j] - largest);
+  return sum_vectors(scores, n);
+}
+
+static void scale_row(float *scores, int64_t n, float factor) {
+  for (int64_t j = 0; j < n; j++) scores[j] *= factor;
+}
+
+static void scale_row_dropped(float *scores, int64_t n, float factor, Dropout d) {
+  for (int64_t j = 0; j < n; j++) scores[j] *= factor * dropout_factor(&d, (uint32_t)j);
+}
+
+/* Scores of the queries from i on to probabilities after dropout, zeros from the keys a query sees to key n. Step by
+ * step for all rows: the steps of one row wait for each other, those of different rows do not. */
+static void softmax_rows(const Task *t, float *lse, int64_t head, int64_t i, int64_t rows, int64_t n) {
+  const Work *w = t->w;
+  for (int64_t r = 0; r < rows; r++) w->largest[r] = find_largest(w->scores + r * w->ld, visible_keys(t, i + r));
+  for (int64_t r = 0; r < rows; r++) w->sum[r] = exponentiate(w->scores + r * w->ld, whole_vectors(visible_keys(t, i + r)), w->largest[r]);
+  for (int64_t r = 0; r < rows; r++) {
+    float *scores = w->scores + r * w->ld;
+    int64_t seen = visible_keys(t, i + r), whole = whole_vectors(seen);
+    if (t->a->dropout > 0) scale_row_dropped(scores, whole, 1 / w->sum[r], dropout_of(t->a, t->first_row + i + r, head));
+    else scale_row(scores, whole, 1 / w->sum[r]);
+    if (seen < n) memset(scores + seen, 0, (size_t)(n - seen) * sizeof *scores);
+  }
+  for (int64_t r = 0; r < rows; r++) w->largest[r] += hf_vlog(w->sum[r]); /* no keys: -inf + log 0 */
+  for (int64_t r = 0; r < rows; r++) lse[r * t->a->heads] = w->largest[r];
 }
 
 typedef struct Forward {
@@ -215,15 +251,11 @@ static void forward_block(const Task *t, const Forward *f, int64_t head, int64_t
   const HfAttention *a = t->a;
   const Work *w = t->w;
   int64_t D = a->head_dim, row = t->first_row + i;
-  const float *q = t->q + (head - t->first_head) * D + i * a->q_stride;
-  multiply((HfTileTarget){w->scores, w->ld, a->scale, 0}, q, a->q_stride, (Panels){w->keys, D * HF_TILE_COLUMNS}, rows, n, D, w->edge);
-  for (int64_t r = 0; r < rows; r++) {
-    float *scores = w->scores + r * w->ld;
-    f->lse[(row + r) * a->heads + head] = softmax_row(scores, visible_keys(t, i + r), n);
-    if (a->dropout > 0) drop(scores, n, dropout_of(a, row + r, head));
-  }
+  pack_tiles(w->query_tiles, t->q + (head - t->first_head) * D + i * a->q_stride, a->q_stride, rows, D);
+  multiply((HfTileTarget){w->scores, w->ld, a->scale, 0}, packed_tiles(w->query_tiles, D), panels_of(w->keys, D), rows, n, D, true);
+  softmax_rows(t, f->lse + row * a->heads + head, head, i, rows, n);
   HfTileTarget to = {f->out + row * a->out_stride + head * D, a->out_stride, 1, 0};
-  multiply(to, w->scores, w->ld, (Panels){w->values, t->keys * HF_TILE_COLUMNS}, rows, D, n, NULL);
+  multiply(to, rows_of(w->scores, w->ld), panels_of(w->values, t->keys), rows, D, n, false);
 }
 
 static void forward_task(const Task *t, const void *arguments) {
@@ -249,26 +281,22 @@ typedef struct Backward {
   const float *dout, *out, *lse;
 } Backward;
 
-/* One query: scores become dropped probabilities, dscores (so far dout . v) the gradient of the scaled products.
- * d score = p (f (dout . v) - delta), where f is the dropout factor. */
-static void backward_row(float *restrict scores, float *restrict dscores, int64_t seen, int64_t n, float lse, float delta, float scale) {
-  for (int64_t j = 0; j < seen; j++) {
+/* One query: scores become probabilities after dropout, dscores (so far dout . v) the gradient of q . k:
+ * scale p (f (dout . v) - delta) with f the dropout factor. */
+static void backward_row(float *restrict scores, float *restrict dscores, int64_t n, float lse, float delta, float scale) {
+  for (int64_t j = 0; j < n; j++) {
     float p = hf_vexp_negative(scores[j] - lse);
     scores[j] = p;
     dscores[j] = p * (dscores[j] - delta) * scale;
   }
-  memset(scores + seen, 0, (size_t)(n - seen) * sizeof *scores);
-  memset(dscores + seen, 0, (size_t)(n - seen) * sizeof *dscores);
 }
 
-static void backward_row_dropped(float *restrict scores, float *restrict dscores, int64_t seen, int64_t n, float lse, float delta, float scale, Dropout d) {
-  for (int64_t j = 0; j < seen; j++) {
+static void backward_row_dropped(float *restrict scores, float *restrict dscores, int64_t n, float lse, float delta, float scale, Dropout d) {
+  for (int64_t j = 0; j < n; j++) {
     float p = hf_vexp_negative(scores[j] - lse), factor = dropout_factor(&d, (uint32_t)j);
     scores[j] = p * factor;
     dscores[j] = p * (factor * dscores[j] - delta) * scale;
   }
-  memset(scores + seen, 0, (size_t)(n - seen) * sizeof *scores);
-  memset(dscores + seen, 0, (size_t)(n - seen) * sizeof *dscores);
 }
 
 static float dot(const float *a, const float *b, int64_t n) {
@@ -284,30 +312,33 @@ static void backward_rows(const Task *t, const Backward *g, int64_t head, int64_
     int64_t row = t->first_row + i + r, at = row * a->out_stride + head * a->head_dim, seen = visible_keys(t, i + r);
     float *scores = t->w->scores + r * t->w->ld, *dscores = t->w->dscores + r * t->w->ld;
     float lse = g->lse[row * a->heads + head], delta = dot(g->dout + at, g->out + at, a->head_dim);
-    if (a->dropout > 0) backward_row_dropped(scores, dscores, seen, n, lse, delta, a->scale, dropout_of(a, row, head));
-    else backward_row(scores, dscores, seen, n, lse, delta, a->scale);
+    if (a->dropout > 0) backward_row_dropped(scores, dscores, whole_vectors(seen), lse, delta, a->scale, dropout_of(a, row, head));
+    else backward_row(scores, dscores, whole_vectors(seen), lse, delta, a->scale);
+    for (int64_t j = seen; j < hf_round_up(n, HF_TILE_ROWS); j++) scores[j] = dscores[j] = 0; /* whole tiles of keys are read */
   }
 }
 
 static void backward_block(const Task *t, const Backward *g, int64_t head, int64_t i, int64_t rows, int64_t n) {
   const HfAttention *a = t->a;
   const Work *w = t->w;
-  int64_t D = a->head_dim, row = t->first_row + i, at = row * a->out_stride + head * D;
-  const float *q = t->q + (head - t->first_head) * D + i * a->q_stride;
-  multiply((HfTileTarget){w->scores, w->ld, a->scale, 0}, q, a->q_stride, (Panels){w->keys, D * HF_TILE_COLUMNS}, rows, n, D, w->edge);
-  multiply((HfTileTarget){w->dscores, w->ld, 1, 0}, g->dout + at, a->out_stride, (Panels){w->values, D * HF_TILE_COLUMNS}, rows, n, D, w->edge);
+  int64_t D = a->head_dim, row = t->first_row + i;
+  const float *q = t->q + (head - t->first_head) * D + i * a->q_stride, *dout = g->dout + row * a->out_stride + head * D;
+  pack_tiles(w->query_tiles, q, a->q_stride, rows, D);
+  pack_tiles(w->dout_tiles, dout, a->out_stride, rows, D);
+  multiply((HfTileTarget){w->scores, w->ld, a->scale, 0}, packed_tiles(w->query_tiles, D), panels_of(w->keys, D), rows, n, D, true);
+  multiply((HfTileTarget){w->dscores, w->ld, 1, 0}, packed_tiles(w->dout_tiles, D), panels_of(w->values, D), rows, n, D, true);
   backward_rows(t, g, head, i, rows, n);
-  pack_straight(w->dout_panels, g->dout + at, a->out_stride, rows, D);
+  pack_straight(w->dout_panels, dout, a->out_stride, rows, D);
   pack_straight(w->query_panels, q, a->q_stride, rows, D);
-  add_transposed(w->dvalues, D, w->scores, w->ld, (Panels){w->dout_panels, rows * HF_TILE_COLUMNS}, n, D, rows);
-  add_transposed(w->dkeys, D, w->dscores, w->ld, (Panels){w->query_panels, rows * HF_TILE_COLUMNS}, n, D, rows);
+  multiply((HfTileTarget){w->dvalues, w->width, 1, 1}, columns_of(w->scores, w->ld), panels_of(w->dout_panels, rows), n, D, rows, true);
+  multiply((HfTileTarget){w->dkeys, w->width, 1, 1}, columns_of(w->dscores, w->ld), panels_of(w->query_panels, rows), n, D, rows, true);
   HfTileTarget to = {g->dq + row * a->q_stride + head * D, a->q_stride, 1, 0};
-  multiply(to, w->dscores, w->ld, (Panels){w->key_rows, t->keys * HF_TILE_COLUMNS}, rows, D, n, NULL);
+  multiply(to, rows_of(w->dscores, w->ld), panels_of(w->key_rows, t->keys), rows, D, n, false);
 }
 
-/* The sums of a task (T, D) to its rows of dk or dv. */
-static void write_rows(float *out, int64_t stride, const float *sums, int64_t T, int64_t D) {
-  for (int64_t j = 0; j < T; j++) memcpy(out + j * stride, sums + j * D, (size_t)D * sizeof *out);
+/* The sums of a task (T, width) to its rows of dk or dv. */
+static void write_rows(float *out, int64_t stride, const float *sums, const Task *t) {
+  for (int64_t j = 0; j < t->keys; j++) memcpy(out + j * stride, sums + j * t->w->width, (size_t)t->a->head_dim * sizeof *out);
 }
 
 static void backward_task(const Task *t, const void *arguments) {
@@ -318,15 +349,15 @@ static void backward_task(const Task *t, const void *arguments) {
   pack_transposed(w->keys, t->k, a->k_stride, t->keys, D);
   pack_transposed(w->values, t->v, a->v_stride, t->keys, D);
   pack_straight(w->key_rows, t->k, a->k_stride, t->keys, D);
-  memset(w->dkeys, 0, (size_t)(t->keys * D) * sizeof(float));
-  memset(w->dvalues, 0, (size_t)(t->keys * D) * sizeof(float));
+  memset(w->dkeys, 0, (size_t)(t->keys * w->width) * sizeof(float));
+  memset(w->dvalues, 0, (size_t)(t->keys * w->width) * sizeof(float));
   for (int64_t head = t->first_head; head < t->first_head + t->group; head++)
     for (int64_t i = 0; i < t->queries; i += w->block) {
       int64_t rows = hf_min(w->block, t->queries - i);
       backward_block(t, g, head, i, rows, visible_keys(t, i + rows - 1));
     }
-  write_rows(g->dk + (t->k - (const float *)a->k), a->k_stride, w->dkeys, t->keys, D);
-  write_rows(g->dv + (t->v - (const float *)a->v), a->v_stride, w->dvalues, t->keys, D);
+  write_rows(g->dk + (t->k - (const float *)a->k), a->k_stride, w->dkeys, t);
+  write_rows(g->dv + (t->v - (const float *)a->v), a->v_stride, w->dvalues, t);
 }
 
 static HfStatus attention_backward(void *dq, void *dk, void *dv, const void *dout, const void *out, const float *lse, const HfAttention *a) {

@@ -46,9 +46,9 @@ static void pack_a(const Rectangle *r, int64_t pc, int64_t kc, int64_t ic, int64
 static void multiply_block(const float *a, const float *b, int64_t kc, int64_t mc, int64_t nc, HfTileTarget to) {
   for (int64_t j = 0; j < nc; j += HF_TILE_COLUMNS)
     for (int64_t i = 0; i < mc; i += HF_TILE_ROWS) {
-      HfTile tile = hf_tile_product(a + i * kc, 1, HF_TILE_ROWS, b + j * kc, kc);
       HfTileTarget at = to;
       at.c += i * to.ldc + j;
+      HfTile tile = hf_tile_product(a + i * kc, 1, HF_TILE_ROWS, b + j * kc, kc);
       hf_tile_store_any(at, tile, mc - i, nc - j);
     }
 }

@@ -74,12 +74,14 @@ static inline __attribute__((always_inline)) void hf_tile_store(HfTileTarget to,
 /* The same for a tile that reaches over the edge: only rows x columns of it are written. Not inlined, and given a copy
  * of the tile, so that the tile itself can live in registers. */
 static __attribute__((noinline, unused)) void hf_tile_store_part(HfTileTarget to, const HfTile *t, int64_t rows, int64_t columns) {
-  const float *sum = (const float *)t;
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = 0; j < columns; j++) {
-      float *c = to.c + i * to.ldc + j, x = to.alpha * sum[i * HF_TILE_COLUMNS + j];
-      *c = to.beta == 0 ? x : x + to.beta * *c;
-    }
+  for (int64_t i = 0; i < rows; i++) {
+    const float *sum = (const float *)t->sum[i];
+    float *c = to.c + i * to.ldc;
+    if (to.beta == 0)
+      for (int64_t j = 0; j < columns; j++) c[j] = to.alpha * sum[j];
+    else
+      for (int64_t j = 0; j < columns; j++) c[j] = to.alpha * sum[j] + to.beta * c[j];
+  }
 }
 
 /* Stores a tile; rows x columns of the matrix remain from its first entry on. */
