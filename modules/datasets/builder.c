@@ -164,6 +164,15 @@ bool hf_builder_add_int(HfBuilder *b, int64_t value, HfError *err) {
   return true;
 }
 
+bool hf_builder_add_ints(HfBuilder *b, const int32_t *values, int64_t count, HfError *err) {
+  bool plain = b->type == HF_COLUMN_INT32 && !b->valid.size;
+  for (int64_t i = 0; !plain && i < count; i++)
+    if (!hf_builder_add_int(b, values[i], err)) return false;
+  if (plain && !hf_buffer_append(&b->values, values, (size_t)count * sizeof *values, err)) return false;
+  b->length += plain ? count : 0;
+  return true;
+}
+
 bool hf_builder_add_float(HfBuilder *b, double value, HfError *err) {
   if (!become(b, HF_COLUMN_FLOAT64, err)) return false;
   if (hf_column_type_is_int(b->type) && !b->fixed && !convert_values(b, HF_COLUMN_FLOAT64, err)) return false;

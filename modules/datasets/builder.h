@@ -45,6 +45,9 @@ HfBuilder *hf_builder_field(HfBuilder *b, const char *name, HfError *err); /* fo
 int hf_builder_find_field(const HfBuilder *b, const char *name);          /* -1: none */
 bool hf_builder_end_struct(HfBuilder *b, HfError *err);
 
+/* Appends `count` whole numbers, as many calls of hf_builder_add_int would. */
+bool hf_builder_add_ints(HfBuilder *b, const int32_t *values, int64_t count, HfError *err);
+
 /* Appends row `row` of a column. */
 bool hf_builder_add_cell(HfBuilder *b, const HfColumn *column, int64_t row, HfError *err);
 

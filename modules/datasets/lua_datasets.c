@@ -30,7 +30,6 @@ int luaopen_hflua_core_datasets(lua_State *L) {
   hfL_open_table(L);
   hfL_open_writer(L);
   hfL_open_cast(L);
-  hfL_open_readers(L);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, hfL_table_functions, 0);
   luaL_setfuncs(L, hfL_writer_functions, 0);

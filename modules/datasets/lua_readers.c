@@ -98,43 +98,7 @@ static int hash_file(lua_State *L) {
   return 1;
 }
 
-/* file_type(path): "file", "folder", "other", or nil when there is nothing. */
-static int file_type(lua_State *L) {
-  static const char *const names[] = {[HF_FILE_REGULAR] = "file", [HF_FILE_FOLDER] = "folder", [HF_FILE_OTHER] = "other"};
-  HfFileType type = hf_file_type(luaL_checkstring(L, 1));
-  if (type == HF_FILE_MISSING) lua_pushnil(L);
-  else lua_pushstring(L, names[type]);
-  return 1;
-}
-
-static int list_gc(lua_State *L) {
-  hf_name_list_free(luaL_checkudata(L, 1, "hflua.name_list"));
-  return 0;
-}
-
-/* list_folder(path): sorted names, or nil and the reason. */
-static int list_folder(lua_State *L) {
-  HfError err;
-  const char *path = luaL_checkstring(L, 1);
-  HfNameList *list = lua_newuserdatauv(L, sizeof *list, 0);
-  *list = (HfNameList){0};
-  luaL_setmetatable(L, "hflua.name_list");
-  if (!hf_folder_list(path, list, &err)) return result(L, NULL, &err);
-  lua_createtable(L, (int)list->count, 0);
-  for (size_t i = 0; i < list->count; i++) {
-    lua_pushstring(L, list->names[i]);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  return 1;
-}
-
 const luaL_Reg hfL_reader_functions[] = {
     {"read_csv", read_csv},     {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"load_table", load_table},
-    {"save_table", save_table}, {"hash_file", hash_file},   {"file_type", file_type},   {"list_folder", list_folder},
-    {NULL, NULL},
+    {"save_table", save_table}, {"hash_file", hash_file},   {NULL, NULL},
 };
-
-void hfL_open_readers(lua_State *L) {
-  hfL_newclass(L, "hflua.name_list", (const luaL_Reg[]){{"__gc", list_gc}, {NULL, NULL}});
-  lua_pop(L, 1);
-}

@@ -1,6 +1,7 @@
 /* Table writers in Lua: how from_dict, from_list and map make columns of Lua values. */
 #include "lua_table.h"
 #include "lua_values.h"
+#include "tokenizer/id_column.h"
 #include "writer.h"
 
 #define HFL_WRITER "hflua.table_writer"
@@ -23,6 +24,14 @@ static int writer_gc(lua_State *L) {
   return 0;
 }
 
+/* true, or false and the message */
+static int result(lua_State *L, bool ok, const HfError *err) {
+  lua_pushboolean(L, ok);
+  if (ok) return 1;
+  lua_pushstring(L, err->message);
+  return 2;
+}
+
 /* add_column(name, list, count): `count` values; a missing one is an error. Raises nothing but memory errors:
  * returns true, or false and the message. */
 static int writer_add_column(lua_State *L) {
@@ -39,10 +48,29 @@ static int writer_add_column(lua_State *L) {
     if (!ok) hf_error_prefix(&err, "column '%s': row %lld", name, (long long)i + (long long)w->rows);
     lua_pop(L, 1);
   }
-  lua_pushboolean(L, ok);
-  if (ok) return 1;
-  lua_pushstring(L, err.message);
-  return 2;
+  return result(L, ok, &err);
+}
+
+static bool add_id_row(HfBuilder *b, const HfIdColumn *ids, int64_t row, HfError *err) {
+  if (!ids->offsets) return hf_builder_add_int(b, ids->values[row], err);
+  HfBuilder *child = hf_builder_begin_list(b, err);
+  int64_t first = ids->offsets[row];
+  return child && hf_builder_add_ints(child, ids->values + first, ids->offsets[row + 1] - first, err) && hf_builder_end_list(b, err);
+}
+
+/* add_packed(name, id column): the rows of a tokenizer's packed column; returns as add_column. */
+static int writer_add_packed(lua_State *L) {
+  HfError err;
+  HfWriter *w = check_writer(L);
+  const char *name = luaL_checkstring(L, 2);
+  const HfIdColumn *ids = luaL_checkudata(L, 3, HF_ID_COLUMN);
+  HfBuilder *b = hf_writer_column(w, name, &err);
+  bool ok = b;
+  for (int64_t row = 0; ok && row < ids->rows; row++) {
+    ok = add_id_row(b, ids, row, &err);
+    if (!ok) hf_error_prefix(&err, "column '%s': row %lld", name, (long long)(w->rows + row + 1));
+  }
+  return result(L, ok, &err);
 }
 
 /* add_value(name, value): one value; returns as add_column. */
@@ -53,11 +81,8 @@ static int writer_add_value(lua_State *L) {
   luaL_checkany(L, 3);
   HfBuilder *b = hf_writer_column(w, name, &err);
   bool ok = b && hfL_add_value(L, 3, b, &err);
-  lua_pushboolean(L, ok);
-  if (ok) return 1;
-  hf_error_prefix(&err, "column '%s': row %lld", name, (long long)w->rows + 1);
-  lua_pushstring(L, err.message);
-  return 2;
+  if (!ok) hf_error_prefix(&err, "column '%s': row %lld", name, (long long)w->rows + 1);
+  return result(L, ok, &err);
 }
 
 /* end_rows(count) */
@@ -77,6 +102,7 @@ static int writer_finish(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"__gc", writer_gc},         {"__close", writer_gc},   {"add_column", writer_add_column}, {"add_value", writer_add_value},
+    {"add_packed", writer_add_packed},
     {"end_rows", writer_end_rows}, {"finish", writer_finish}, {NULL, NULL},
 };
 

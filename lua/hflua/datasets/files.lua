@@ -4,6 +4,7 @@ local DatasetDict = require "hflua.datasets.dataset_dict"
 local core = require "hflua.core.datasets"
 local errors = require "hflua.errors"
 local features = require "hflua.datasets.features"
+local file_system = require "hflua.core.files"
 local json = require "hflua.core.json"
 local options = require "hflua.options"
 
@@ -217,8 +218,8 @@ end
 --- A Dataset or DatasetDict that save_to_disk wrote.
 function files.load_from_disk(folder)
   if type(folder) ~= "string" then errors.raise("load_from_disk: expected the path of a folder, found %s", type(folder)) end
-  if core.file_type(folder .. "/" .. description_name) == "file" then return load_one(folder) end
-  if core.file_type(folder .. "/" .. dict_name) == "file" then
+  if file_system.type(folder .. "/" .. description_name) == "file" then return load_one(folder) end
+  if file_system.type(folder .. "/" .. dict_name) == "file" then
     local splits, names = {}, {}
     for i, name in ipairs(json.load_file(folder .. "/" .. dict_name).splits) do
       if name:find("[/\\]") or name == ".." then errors.raise("load_from_disk: %s: split '%s' is no folder name", folder, name) end
@@ -226,7 +227,7 @@ function files.load_from_disk(folder)
     end
     return DatasetDict._new(splits, names)
   end
-  if core.file_type(folder .. "/dataset_info.json") or core.file_type(folder .. "/dataset_dict.json") then
+  if file_system.type(folder .. "/dataset_info.json") or file_system.type(folder .. "/dataset_dict.json") then
     errors.raise("load_from_disk: %s: written by Python's datasets in Arrow files, which are not read yet; write it there with to_json and use load_dataset(\"json\", ...)", folder)
   end
   errors.raise("load_from_disk: %s: expected a folder that save_to_disk wrote", folder)

@@ -1,8 +1,8 @@
 --- load_dataset: files of a format, folders, and named datasets that are on this machine.
 local DatasetDict = require "hflua.datasets.dataset_dict"
 local cache = require "hflua.datasets.cache"
-local core = require "hflua.core.datasets"
 local errors = require "hflua.errors"
+local file_system = require "hflua.core.files"
 local files = require "hflua.datasets.files"
 local hub = require "hflua.hub"
 local mrpc = require "hflua.datasets.mrpc"
@@ -15,8 +15,8 @@ local where_options = { "name", "data_files", "data_dir", "split", "revision", "
 
 -- ---- lists of files
 
-local function is_file(path) return core.file_type(path) == "file" end
-local function is_folder(path) return core.file_type(path) == "folder" end
+local function is_file(path) return file_system.type(path) == "file" end
+local function is_folder(path) return file_system.type(path) == "folder" end
 
 -- Names of a folder that match a pattern with * and ? in its last part.
 local function expand(pattern)
@@ -24,7 +24,7 @@ local function expand(pattern)
   local folder, last = pattern:match("^(.*)/([^/]*)$")
   local lua_pattern = "^" .. (last or pattern):gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
   local paths = {}
-  for _, name in ipairs(core.list_folder(folder or ".") or {}) do
+  for _, name in ipairs(file_system.list(folder or ".")) do
     if name:match(lua_pattern) then paths[#paths + 1] = (folder and folder .. "/" or "") .. name end
   end
   if #paths == 0 then errors.raise("load_dataset: no file matches '%s'", pattern) end
@@ -73,7 +73,7 @@ end
 
 -- Adds the data files of a folder to found[format][split]; `inherited` is the split that the folder's name tells.
 local function scan_folder(folder, found, inherited, depth)
-  for _, name in ipairs(core.list_folder(folder) or {}) do
+  for _, name in ipairs(file_system.list(folder)) do
     local path, extension = folder .. "/" .. name, name:match("%.(%w+)$")
     local format = extension and format_of_extension[extension:lower()]
     local split = split_of_name((name:gsub("%.%w+$", ""))) or inherited

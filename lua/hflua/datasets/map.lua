@@ -99,20 +99,29 @@ local function map_rows(self, call, writer, bar)
   end
 end
 
--- The lists of a returned batch as { name, list } pairs, and their common length.
+-- A column of a returned batch: packed by the object itself (an encoding of many rows) where it can, else a list.
+local function returned_column(result, name)
+  local meta = getmetatable(result)
+  local packed = type(meta) == "table" and meta.__packed and meta.__packed(result, name)
+  if packed then return packed, true end
+  local list = result[name]
+  if type(list) == "userdata" and list.tolist then list = list:tolist() end
+  return list, false
+end
+
+-- The columns of a returned batch as { name, list, packed }, and their common length.
 local function returned_columns(result, first, last)
   local lists, length, longest = {}, nil, nil
   for _, name in ipairs(rows.returned_keys(result)) do
-    local list = result[name]
-    if type(list) == "userdata" and list.tolist then list = list:tolist() end
-    if type(list) ~= "table" then
+    local list, packed = returned_column(result, name)
+    if type(list) ~= "table" and not packed then
       errors.raise("Dataset:map: rows %d..%d: column '%s': a batched function returns a list for each column, found a %s", first, last, tostring(name), type(list))
     end
     local own = #list
     if length and own ~= length then
       errors.raise("Dataset:map: rows %d..%d: column '%s' has %d values, column '%s' has %d", first, last, name, own, longest, length)
     end
-    lists[#lists + 1], length, longest = { name, list }, own, name
+    lists[#lists + 1], length, longest = { name, list, packed }, own, name
   end
   return lists, length
 end
@@ -138,7 +147,12 @@ local function map_batch(self, call, writer, base, first, last)
       first, last, length, count, kept)
   end
   for _, entry in ipairs(lists) do
-    Dataset._must("Dataset:map", writer:add_column(entry[1], entry[2], length))
+    local name, list, packed = entry[1], entry[2], entry[3]
+    if packed then
+      Dataset._must("Dataset:map", writer:add_packed(name, list))
+    else
+      Dataset._must("Dataset:map", writer:add_column(name, list, length))
+    end
   end
   writer:end_rows(length or count)
 end

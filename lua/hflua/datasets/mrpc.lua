@@ -8,13 +8,14 @@ local DatasetDict = require "hflua.datasets.dataset_dict"
 local core = require "hflua.core.datasets"
 local errors = require "hflua.errors"
 local features = require "hflua.datasets.features"
+local file_system = require "hflua.core.files"
 
 local mrpc = {}
 
 local label_feature = features.ClassLabel { names = { "not_equivalent", "equivalent" } }
 local no_label = -1 -- HF's label of rows without one
 
-local function is_file(path) return core.file_type(path) == "file" end
+local function is_file(path) return file_system.type(path) == "file" end
 
 local function read_table(path, header)
   local opts = { delimiter = "\t", quote = "", null_words = false, infer = false, header = header }
