@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-  BLOCK = 512,    /* elements summed in float32 before the double total */
+  BLOCK = 256,    /* elements summed in float32 before the double total */
   GROUPS = 32,    /* most groups of rows with weight sums of their own */
   GROUP_MIN = 16  /* rows of a group, at least */
 };
@@ -60,13 +60,8 @@ HF_FOLDED const void *summed_row(const Norm *c, int64_t row, HfDtype dtype) {
 
 HF_FOLDED float row_mean(const void *x, int64_t C, HfDtype dtype) {
   double sum = 0;
-  for (int64_t b = 0; b < C; b += BLOCK) {
-    int64_t end = hf_min(b + BLOCK, C);
-    float block = 0;
-#pragma omp simd reduction(+ : block)
-    for (int64_t i = b; i < end; i++) block += hf_load(x, i, dtype);
-    sum += block;
-  }
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < C; i++) sum += hf_load(x, i, dtype);
   return (float)(sum / (double)C);
 }
 

@@ -3,7 +3,7 @@
 
 /* outer, n, inner */
 static const int64_t shapes[][3] = {
-    {1, 1, 1}, {1, 7, 1}, {3, 5, 7}, {5, 33, 1}, {2, 100, 129}, {1, 70001, 1}, {3, 40000, 1}, {300, 128, 1}, {1, 600, 300}, {4, 1, 3}, {17, 3000, 1},
+    {1, 1, 1}, {1, 7, 1}, {3, 5, 7}, {5, 33, 1}, {2, 100, 129}, {1, 70001, 1}, {2, 40000, 1}, {300, 128, 1}, {1, 100, 300}, {4, 1, 3}, {17, 1000, 1},
 };
 enum { MOST = 400000 };
 static float x[MOST + 16], y[MOST], dout[MOST];
@@ -245,6 +245,7 @@ static void sorting(void) {
   for (int c = 0; c < COUNT(shapes); c++)
     for (int descending = 0; descending < 2; descending++) {
       const int64_t *s = shapes[c], n = s[0] * s[1] * s[2];
+      if (n > 100000 && descending) continue; /* long enough once */
       sorts_descending = descending;
       for (int64_t i = 0; i < n; i++) {
         x[i] = next_random() > 0 ? (float)(int)(10 * next_random()) : (float)(1e3 * next_random());
