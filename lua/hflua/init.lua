@@ -10,6 +10,8 @@ local names = {
   no_grad = { "hflua.tensor", "no_grad" }, enable_grad = { "hflua.tensor", "enable_grad" },
   checkpoint = { "hflua.tensor", "checkpoint" }, custom_op = { "hflua.tensor", "custom_op" }, step = { "hflua.tensor", "step" },
   null = { "hflua.core.json", "null" },
+  lower = { "hflua.core.text", "lower" }, upper = { "hflua.core.text", "upper" }, strip = { "hflua.core.text", "strip" },
+  split = { "hflua.core.text", "split" }, slice = { "hflua.core.text", "slice" }, length = { "hflua.core.text", "length" },
   load_metric = { "hflua.evaluate", "load" },
   Accuracy = { "hflua.metrics.accuracy" },
   range = { "hflua.range" }, tqdm = { "hflua.progress", "tqdm" }, makedirs = { "hflua.core.system", "makedirs" },
@@ -18,7 +20,7 @@ local names = {
 }
 
 -- Modules whose names are also found in hf itself: hf.Trainer is hf.trainer.Trainer.
-local flat = { "trainer", "datasets" }
+local flat = { "trainer", "datasets", "tokenizer" }
 
 local hf = {}
 

@@ -1,5 +1,6 @@
 /* Added tokens: the list, the matchers, and cutting a text at them. */
 #include "added_tokens.h"
+#include <stdlib.h>
 #include <string.h>
 #include "memory.h"
 #include "unicode.h"
@@ -10,23 +11,49 @@ static void free_matcher(HfMatcher *matcher) {
 }
 
 void hf_added_tokens_free(HfAddedTokens *list) {
-  for (size_t i = 0; i < list->count; i++) hf_free(list->items[i].content);
+  for (size_t i = 0; i < list->count; i++) {
+    hf_free(list->items[i].content);
+    hf_free(list->items[i].shown);
+  }
   hf_free(list->items);
+  hf_free(list->by_id);
+  hf_vocab_free(&list->contents);
   free_matcher(&list->original);
   free_matcher(&list->normalized);
   *list = (HfAddedTokens){0};
 }
 
 const HfAddedToken *hf_added_tokens_find(const HfAddedTokens *list, const char *content, size_t size) {
-  for (size_t i = 0; i < list->count; i++)
-    if (list->items[i].size == size && !memcmp(list->items[i].content, content, size)) return &list->items[i];
-  return NULL;
+  int32_t place = hf_vocab_find(&list->contents, content, size);
+  return place < 0 ? NULL : &list->items[place];
 }
 
 const HfAddedToken *hf_added_tokens_find_id(const HfAddedTokens *list, int64_t id) {
-  for (size_t i = 0; i < list->count; i++)
+  for (size_t low = 0, high = list->indexed; low < high;) {
+    size_t middle = (low + high) / 2;
+    const HfAddedToken *token = &list->items[(uint32_t)list->by_id[middle]];
+    if (token->id == id) return token;
+    if (token->id < id) low = middle + 1;
+    else high = middle;
+  }
+  for (size_t i = list->indexed; i < list->count; i++)
     if (list->items[i].id == id) return &list->items[i];
   return NULL;
+}
+
+static int compare_ids(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static bool index_ids(HfAddedTokens *list, HfError *err) {
+  uint64_t *by_id = hf_realloc(list->by_id, list->count * sizeof *by_id, "added tokens", err);
+  if (!by_id) return false;
+  list->by_id = by_id;
+  for (size_t i = 0; i < list->count; i++) by_id[i] = (uint64_t)list->items[i].id << 32 | i;
+  qsort(by_id, list->count, sizeof *by_id, compare_ids);
+  list->indexed = list->count;
+  return true;
 }
 
 bool hf_added_tokens_put(HfAddedTokens *list, const HfAddedToken *token, HfError *err) {
@@ -35,12 +62,16 @@ bool hf_added_tokens_put(HfAddedTokens *list, const HfAddedToken *token, HfError
     if (!hf_array_grow((void **)&list->items, list->count, &list->capacity, sizeof *list->items, "added tokens", err)) return false;
     char *content = hf_strndup(token->content, token->size, err);
     if (!content) return false;
+    if (!hf_vocab_add(&list->contents, content, token->size, (int32_t)list->count, err)) return hf_free(content), false;
     there = &list->items[list->count++];
-    there->content = content;
+    *there = (HfAddedToken){.content = content};
   }
-  char *content = there->content;
+  char *content = there->content, *shown = there->shown;
+  size_t shown_size = there->shown_size;
   *there = *token;
   there->content = content;
+  there->shown = shown;
+  there->shown_size = shown_size;
   return true;
 }
 
@@ -54,27 +85,38 @@ static bool add_pattern(HfMatcher *matcher, const char *text, size_t size, size_
   return true;
 }
 
+static bool set_shown(HfAddedToken *token, const char *text, size_t size, HfError *err) {
+  char *shown = hf_strndup(text, size, err);
+  if (!shown) return false;
+  hf_free(token->shown);
+  token->shown = shown;
+  token->shown_size = size;
+  return true;
+}
+
 static bool add_normalized(HfAddedTokens *list, size_t index, const HfNormalizers *normalizers, HfError *err) {
   HfNormalizerScratch scratch = {0};
   HfText text = {0};
   HfSpan content = {list->items[index].content, list->items[index].size, NULL};
   bool done = hf_normalizers_apply(normalizers, content, &text, &scratch, err) &&
+              set_shown(&list->items[index], text.bytes ? text.bytes : "", text.size, err) &&
               add_pattern(&list->normalized, text.bytes, text.size, index, err);
   hf_text_free(&text);
   hf_normalizer_scratch_free(&scratch);
   return done;
 }
 
+static bool add_original(HfAddedTokens *list, size_t index, HfError *err) {
+  HfAddedToken *token = &list->items[index];
+  return set_shown(token, token->content, token->size, err) && add_pattern(&list->original, token->content, token->size, index, err);
+}
+
 bool hf_added_tokens_prepare(HfAddedTokens *list, const HfNormalizers *normalizers, HfError *err) {
   free_matcher(&list->original);
   free_matcher(&list->normalized);
-  for (size_t i = 0; i < list->count; i++) {
-    const HfAddedToken *token = &list->items[i];
-    bool done = token->normalized ? add_normalized(list, i, normalizers, err)
-                                  : add_pattern(&list->original, token->content, token->size, i, err);
-    if (!done) return false;
-  }
-  return true;
+  for (size_t i = 0; i < list->count; i++)
+    if (!(list->items[i].normalized ? add_normalized(list, i, normalizers, err) : add_original(list, i, err))) return false;
+  return index_ids(list, err);
 }
 
 /* The longest pattern at `text`, its size in *taken; -1: none. */

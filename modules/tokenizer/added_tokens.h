@@ -9,6 +9,8 @@
 typedef struct HfAddedToken {
   char *content; /* owned, NUL-terminated */
   size_t size;
+  char *shown;   /* what its id reads as: the normalized content of a normalized token; owned */
+  size_t shown_size;
   int32_t id;
   bool special;     /* left out of decoded text on request */
   bool normalized;  /* looked for in the normalized text */
@@ -25,13 +27,16 @@ typedef struct HfMatcher {
 typedef struct HfAddedTokens {
   HfAddedToken *items;
   size_t count, capacity;
+  HfVocab contents;   /* content -> place in `items` */
+  uint64_t *by_id;    /* (indexed) id << 32 | place in `items`, in order */
+  size_t indexed;
   HfMatcher original, normalized;
 } HfAddedTokens;
 
 void hf_added_tokens_free(HfAddedTokens *list);
 /* Takes a copy of `token`, whose content is borrowed. A token of the same content is replaced. */
 bool hf_added_tokens_put(HfAddedTokens *list, const HfAddedToken *token, HfError *err);
-/* Makes the matchers again; needed after tokens were put. */
+/* Makes matchers, the index by id and what ids read as; needed after tokens were put. */
 bool hf_added_tokens_prepare(HfAddedTokens *list, const HfNormalizers *normalizers, HfError *err);
 const HfAddedToken *hf_added_tokens_find_id(const HfAddedTokens *list, int64_t id);
 const HfAddedToken *hf_added_tokens_find(const HfAddedTokens *list, const char *content, size_t size);

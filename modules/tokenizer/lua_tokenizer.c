@@ -1,6 +1,7 @@
 /* The tokenizer engine in Lua: require "hflua.core.tokenizer". The HF-like object is lua/hflua/tokenizer.lua. */
 #include <lauxlib.h>
 #include <string.h>
+#include "file.h"
 #include "lua_aux.h"
 #include "lua_aux_tensor.h"
 #include "lua_encoding.h"
@@ -230,18 +231,22 @@ static int token_text(lua_State *L) {
   return 1;
 }
 
+static void set_id(lua_State *L, const char *token, size_t size, int64_t id) {
+  lua_pushlstring(L, token, size);
+  lua_pushinteger(L, id);
+  lua_rawset(L, -3);
+}
+
 /* vocab(): a table from token to id. */
 static int vocab(lua_State *L) {
   HfTokenizer *t = check_tokenizer(L);
   lua_createtable(L, 0, (int)hf_tokenizer_vocab_size(t, true));
-  for (int64_t id = 0; id < hf_tokenizer_id_limit(t); id++) {
+  for (size_t id = 0; id < t->model.vocab.limit; id++) {
     size_t size;
-    const char *token = hf_tokenizer_token(t, id, &size);
-    if (!token) continue;
-    lua_pushlstring(L, token, size);
-    lua_pushinteger(L, id);
-    lua_rawset(L, -3);
+    const char *token = hf_vocab_token(&t->model.vocab, (int64_t)id, &size);
+    if (token) set_id(L, token, size, (int64_t)id);
   }
+  for (size_t i = 0; i < t->added.count; i++) set_id(L, t->added.items[i].content, t->added.items[i].size, t->added.items[i].id);
   return 1;
 }
 
@@ -416,11 +421,24 @@ static int to_json(lua_State *L) {
   return push_text(L, out);
 }
 
+/* save(path): writes tokenizer.json. */
+static int save(lua_State *L) {
+  HfError err;
+  const char *path = luaL_checkstring(L, 2);
+  HfBuffer *out = new_text(L);
+  if (!hf_tokenizer_write_json(check_tokenizer(L), out, &err) || !hf_file_write(path, out->data, out->size, &err)) return hfL_raise(L, &err);
+  return hf_buffer_free(out), 0;
+}
+
+/* id_limit(): the largest id + 1. */
+static int id_limit(lua_State *L) { return lua_pushinteger(L, hf_tokenizer_id_limit(check_tokenizer(L))), 1; }
+
 static const luaL_Reg methods[] = {
   {"__gc", tokenizer_gc}, {"__close", tokenizer_gc}, {"encode", encode}, {"id", token_id}, {"token", token_text},
   {"vocab", vocab}, {"vocab_size", vocab_size}, {"special_count", special_count}, {"template", template_parts},
   {"add_tokens", add_tokens}, {"added_tokens", added_tokens}, {"set_normalizer_option", set_normalizer_option},
-  {"decode", decode}, {"join", join}, {"to_json", to_json}, {NULL, NULL}};
+  {"decode", decode}, {"join", join}, {"to_json", to_json}, {"save", save},
+  {"id_limit", id_limit}, {NULL, NULL}};
 
 static void register_owned(lua_State *L, const char *name, lua_CFunction gc) {
   luaL_newmetatable(L, name);

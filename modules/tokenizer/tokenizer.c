@@ -45,8 +45,8 @@ int32_t hf_tokenizer_id(const HfTokenizer *t, const char *token, size_t size) {
 const char *hf_tokenizer_token(const HfTokenizer *t, int64_t id, size_t *size) {
   const HfAddedToken *added = hf_added_tokens_find_id(&t->added, id);
   if (!added) return hf_vocab_token(&t->model.vocab, id, size);
-  *size = added->size;
-  return added->content;
+  *size = added->shown_size;
+  return added->shown;
 }
 
 size_t hf_tokenizer_vocab_size(const HfTokenizer *t, bool with_added) {
@@ -64,8 +64,9 @@ int64_t hf_tokenizer_id_limit(const HfTokenizer *t) {
 }
 
 static bool id_is_known(const void *data, int64_t id) {
+  const HfTokenizer *t = data;
   size_t size;
-  return hf_tokenizer_token(data, id, &size) != NULL;
+  return hf_added_tokens_find_id(&t->added, id) || hf_vocab_token(&t->model.vocab, id, &size);
 }
 
 /* ---- added tokens */
@@ -107,12 +108,11 @@ static bool check_added_id(const HfTokenizer *t, const HfAddedToken *token, cons
   char shown[HF_EXCERPT_SIZE];
   hf_excerpt(shown, token->content, token->size);
   int32_t model_id = hf_vocab_find(&t->model.vocab, token->content, token->size);
-  size_t size;
   if (model_id >= 0 && model_id != token->id)
     return hf_error_set(err, "%s: added_tokens: token \"%s\": expected id %d as in the vocabulary, found %d", where, shown, model_id, token->id);
   if (hf_added_tokens_find(&t->added, token->content, token->size))
     return hf_error_set(err, "%s: added_tokens: token \"%s\" is there twice", where, shown);
-  if (model_id < 0 && hf_tokenizer_token(t, token->id, &size))
+  if (model_id < 0 && id_is_known(t, token->id))
     return hf_error_set(err, "%s: added_tokens: token \"%s\": id %d belongs to another token already", where, shown, token->id);
   return true;
 }
@@ -192,8 +192,8 @@ bool hf_tokenizer_set_normalizer_option(HfTokenizer *t, const char *type, const 
   if (!json) return hf_error_set(err, "the tokenizer has no normalizer of type %s", type);
   cJSON *item = value < 0 ? cJSON_CreateNull() : cJSON_CreateBool(value);
   if (!item) return hf_error_memory(err, "normalizer", sizeof *item);
-  cJSON_DeleteItemFromObjectCaseSensitive(json, option);
-  cJSON_AddItemToObject(json, option, item);
+  bool placed = cJSON_ReplaceItemInObjectCaseSensitive(json, option, item) || cJSON_AddItemToObject(json, option, item);
+  if (!placed) return cJSON_Delete(item), hf_error_memory(err, "normalizer", sizeof *item);
   HfNormalizers fresh = {0};
   if (!hf_normalizers_read(&fresh, root, "normalizer", err)) return hf_normalizers_free(&fresh), false;
   hf_normalizers_free(&t->normalizers);
@@ -207,14 +207,19 @@ bool hf_tokenizer_join(const HfTokenizer *t, HfStrings *tokens, HfBuffer *out, H
   return hf_decoders_apply(&t->decoders, tokens, out, err);
 }
 
+/* Special tokens are known by their text: one that a normalizer changed is an ordinary word. */
+static bool is_special_text(const HfTokenizer *t, const char *text, size_t size) {
+  const HfAddedToken *added = hf_added_tokens_find(&t->added, text, size);
+  return added && added->special;
+}
+
 bool hf_tokenizer_decode(const HfTokenizer *t, const int64_t *ids, size_t count, bool skip_special, HfBuffer *out, HfError *err) {
   HfStrings tokens = {0};
   bool done = true;
   for (size_t i = 0; done && i < count; i++) {
-    const HfAddedToken *added = hf_added_tokens_find_id(&t->added, ids[i]);
     size_t size;
     const char *token = hf_tokenizer_token(t, ids[i], &size);
-    if (token && !(skip_special && added && added->special)) done = hf_strings_add(&tokens, token, size, err);
+    if (token && !(skip_special && is_special_text(t, token, size))) done = hf_strings_add(&tokens, token, size, err);
   }
   done = done && hf_tokenizer_join(t, &tokens, out, err);
   hf_strings_free(&tokens);

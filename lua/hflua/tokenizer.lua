@@ -1,0 +1,33 @@
+--- hf.tokenizer: AutoTokenizer, the classes by name, AddedToken, BatchEncoding.
+--
+--   local tok = tokenizer.AutoTokenizer.from_pretrained("bert-base-uncased")
+--   local enc = tok({"first text", "second text"}, {padding = true, truncation = true, return_tensors = "pt"})
+local BatchEncoding = require "hflua.tokenizer.batch_encoding"
+local classes = require "hflua.tokenizer.classes"
+local errors = require "hflua.errors"
+local loading = require "hflua.tokenizer.loading"
+local special_tokens = require "hflua.tokenizer.special_tokens"
+
+local tokenizer = { AddedToken = special_tokens.AddedToken, BatchEncoding = BatchEncoding }
+
+--- The class is found from the files: AutoTokenizer.from_pretrained(folder_or_name[, options]).
+tokenizer.AutoTokenizer = {
+  from_pretrained = function(name, options) return loading.from_pretrained(name, options) end,
+}
+
+-- A class table: Class.from_pretrained(name[, options]) and Class(path of a vocabulary file[, options]).
+local function make_class(name)
+  local class = { from_pretrained = function(folder, options) return loading.from_pretrained(folder, options, name) end }
+  return setmetatable(class, { __name = name, __call = function(_, path, options) return loading.from_file(path, options, name) end })
+end
+
+for _, name in ipairs(classes.names()) do
+  local class = make_class(name)
+  tokenizer[name], tokenizer[name .. "Fast"] = class, class
+end
+
+return setmetatable(tokenizer, {
+  __index = function(_, name)
+    if type(name) == "string" and name:find("Tokenizer", 1, true) then errors.raise("hf.tokenizer has no class %s", name) end
+  end,
+})

@@ -1,0 +1,175 @@
+--- BERT's ids, calls and decoding against Hugging Face's tokenizers: tests/golden/tokenizers, and the whole of
+-- ../shared/golden/tokenizers with the published vocabularies where they are.
+local t = dofile(os.getenv("HFLUA_TESTS") .. "/lib/tap.lua")
+local json = require "hflua.core.json"
+local null = json.null
+local tokenizer = require "hflua.tokenizer"
+
+local function load(path) return json.load_file(path) end
+
+local function flat(pairs_of)
+  local list = {}
+  for _, p in ipairs(pairs_of) do list[#list + 1], list[#list + 2] = p[1], p[2] end
+  return list
+end
+
+-- Arguments of a Python call as arguments here.
+local function call(tok, case)
+  local options = {}
+  for name, value in pairs(case.kwargs) do options[name] = value end
+  return tok(case.args[1], case.args[2], options)
+end
+
+-- The part of Python's exception texts that ours keep.
+local function expected_message(text)
+  text = text:gsub("^%w+: ", "")
+  return text
+end
+
+local function check_call(tok, case)
+  if case.error then
+    t.raises(function() call(tok, case) end, expected_message(case.error))
+    return
+  end
+  local result = call(tok, case)
+  for name, value in pairs(case.output) do t.same(result[name], value, name) end
+  for _, name in ipairs(result:keys()) do assert(case.output[name] ~= nil, "unexpected column " .. name) end
+  for i, words in ipairs(case.word_ids or {}) do
+    t.same(result:word_ids(i), words, "word_ids " .. i)
+    t.same(result:sequence_ids(i), case.sequence_ids[i], "sequence_ids " .. i)
+  end
+end
+
+local function check_encodings(tok, texts, golden)
+  for i, expected in ipairs(golden) do
+    local result = tok(texts[i], { return_offsets_mapping = true })
+    local where = ("text %d %q"):format(i, texts[i])
+    t.same(result.input_ids, expected.ids, where .. " ids")
+    t.same(tok(texts[i]).input_ids, expected.ids, where .. " ids without offsets")
+    t.same(flat(result.offset_mapping), expected.offsets, where .. " offsets")
+    if expected.tokens then t.same(result:tokens(), expected.tokens, where .. " tokens") end
+  end
+end
+
+local function check_decode(tok, cases)
+  for i, case in ipairs(cases) do
+    t.same(tok:decode(case.ids), case.plain, "plain " .. i)
+    t.same(tok:decode(case.ids, { skip_special_tokens = true }), case.skip_special, "skip_special " .. i)
+    t.same(tok:decode(case.ids, { skip_special_tokens = true, clean_up_tokenization_spaces = true }), case.skip_special_clean, "clean " .. i)
+    t.same(tok:decode(case.ids, { clean_up_tokenization_spaces = false }), case.plain_noclean, "noclean " .. i)
+  end
+end
+
+-- ---- a trained tokenizer.json and its expected.json
+
+local function check_trained(folder, texts)
+  local expected = load(folder .. "/expected.json")
+  local tok = tokenizer.PreTrainedTokenizerFast(folder .. "/tokenizer.json")
+  local picked = {}
+  for _, index in ipairs(expected.text_indices) do picked[#picked + 1] = texts[index + 1] end
+  for _, text in ipairs(expected.extra_texts) do picked[#picked + 1] = text end
+  check_encodings(tok, picked, expected.encodings)
+  for i, pair in ipairs(expected.pairs) do
+    local result = tok(texts[pair.a + 1], texts[pair.b + 1], { return_special_tokens_mask = true, return_offsets_mapping = true })
+    t.same(result.input_ids, pair.ids, "pair " .. i)
+    t.same(result.token_type_ids, pair.type_ids, "types of pair " .. i)
+    t.same(result.special_tokens_mask, pair.special_tokens_mask, "special tokens of pair " .. i)
+    t.same(flat(result.offset_mapping), pair.offsets, "offsets of pair " .. i)
+  end
+  for i, ids in ipairs(expected.without_special_tokens) do
+    t.same(tok(picked[i], { add_special_tokens = false }).input_ids, ids, "bare " .. i)
+  end
+  for i, encoding in ipairs(expected.encodings) do
+    t.same(tok:decode(encoding.ids), expected.decode[i], "decode " .. i)
+    t.same(tok:decode(encoding.ids, { skip_special_tokens = true }), expected.decode_skip_special[i], "decode skipping " .. i)
+  end
+  assert(#tok == expected.vocab_size and tok.vocab_size == expected.vocab_size_without_added, "vocabulary size")
+end
+
+-- ---- what the repository holds
+
+local here = t.dir .. "/golden/tokenizers"
+
+t.test("a small WordPiece vocabulary: ids, offsets, pairs, decoding", function()
+  check_trained(here .. "/wordpiece", load(here .. "/texts.json"))
+end)
+
+-- ---- what ../shared holds
+
+local shared = t.shared and t.shared .. "/golden/tokenizers"
+local vocabularies = t.shared and t.shared .. "/data/bert/bert-base-"
+
+if not shared or not t.exists(shared .. "/texts.json") then
+  t.skip("the goldens of the published vocabularies", "no ../shared")
+  return t.finish()
+end
+
+local texts = load(shared .. "/texts.json")
+
+local function bert(name, options)
+  options = options or {}
+  options.model_max_length = 512
+  if options.do_lower_case == nil then options.do_lower_case = name == "uncased" end
+  return tokenizer.BertTokenizerFast(vocabularies .. name .. "-vocab.txt", options)
+end
+
+for _, name in ipairs { "uncased", "cased" } do
+  local tok = bert(name)
+  t.test(name .. ": ids, offsets and tokens of all texts", function()
+    local golden = load(shared .. "/bert_" .. name .. ".json")
+    assert(#tok == golden.vocab_size)
+    for key, value in pairs(golden.special_tokens) do assert(tok[key] == value, key) end
+    check_encodings(tok, texts, golden.encodings)
+  end)
+  t.test(name .. ": a batch of all texts", function()
+    local golden = load(shared .. "/bert_" .. name .. ".json").encodings
+    for i, ids in ipairs(tok(texts).input_ids) do t.same(ids, golden[i].ids, "text " .. i) end
+  end)
+  for i, case in ipairs(load(shared .. "/bert_" .. name .. "_calls.json").calls) do
+    t.test(("%s: call %d %s"):format(name, i, json.encode(case.kwargs)), function() check_call(tok, case) end)
+  end
+  t.test(name .. ": decoding", function() check_decode(tok, load(shared .. "/bert_" .. name .. "_decode.json")) end)
+end
+
+local function python_options(kwargs)
+  local options = {}
+  for key, value in pairs(kwargs) do options[key] = value end
+  return options
+end
+
+local options_golden = load(shared .. "/options.json")
+for name, case in pairs(options_golden.cases) do
+  local vocabulary = name:match("^bert_(%w+)/")
+  if vocabulary then
+    t.test(name, function()
+      local given = python_options(case.kwargs)
+      if given.do_lower_case == nil then given.do_lower_case = true end
+      local tok = bert(vocabulary, given)
+      for i, index in ipairs(options_golden.text_indices) do
+        t.same(tok(texts[index + 1]).input_ids, case.ids[i], ("%q"):format(texts[index + 1]))
+      end
+    end)
+  end
+end
+
+for _, name in ipairs { "wordpiece_bert", "wordpiece_digits", "wordpiece_added_normalized" } do
+  t.test("trained/" .. name, function() check_trained(shared .. "/trained/" .. name, texts) end)
+end
+
+-- Texts and ids of the bge vocabulary (the same words), without [CLS] and [SEP].
+t.test("46 cases of a GGUF vocabulary", function()
+  local function read(path) local f = assert(io.open(path, "rb")) local s = f:read("a") f:close() return s end
+  local base = t.shared .. "/data/gguf/ggml-vocab-bert-bge.gguf"
+  local inputs, tok, i = read(base .. ".inp"), bert "uncased", 0
+  for line in read(base .. ".out"):gmatch("([^\n]*)\n") do
+    local stop = assert(inputs:find("\n__ggml_vocab_test__\n", 1, true))
+    local text, ids = inputs:sub(1, stop - 1), {}
+    inputs = inputs:sub(stop + #"\n__ggml_vocab_test__\n")
+    for id in line:gmatch("%d+") do ids[#ids + 1] = math.tointeger(id) end
+    t.same(tok(text, { add_special_tokens = false }).input_ids, ids, ("%q"):format(text))
+    i = i + 1
+  end
+  assert(i == 46)
+end)
+
+t.finish()
