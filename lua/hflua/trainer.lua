@@ -2,6 +2,10 @@
 -- loaded when it is first used.
 local sources = {
   training_arguments = { TrainingArguments = true },
+  trainer = { Trainer = true },
+  evaluation = { "EvalPrediction" },
+  data_collators = { "default_data_collator", "DefaultDataCollator", "DataCollatorWithPadding",
+    "DataCollatorForTokenClassification", "DataCollatorForSeq2Seq", "DataCollatorWithFlattening" },
   callbacks = { "TrainerCallback", "DefaultFlowCallback", "PrinterCallback", "ProgressCallback", "EarlyStoppingCallback",
     "CallbackHandler" },
   state = { "TrainerState", "TrainerControl" },

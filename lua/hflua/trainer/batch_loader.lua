@@ -34,10 +34,10 @@ end
 
 --- A function that gives the batches of one pass, then nil; the first `skip` ones are left out unmade. Like PyTorch's
 -- loader, each pass takes one int64 from the global generator first.
-function BatchLoader:pass(skip)
+function BatchLoader:pass_from(skip)
   require("hflua.core.random").random_int64()
   local order = self.sampler:order(self.epoch)
-  local position, limit = (skip or 0) * self.batch_size, self.drop_last and #self * self.batch_size or #order
+  local position, limit = skip * self.batch_size, self.drop_last and #self * self.batch_size or #order
   return function()
     if position >= limit then return nil end
     local first, last = position + 1, math.min(position + self.batch_size, limit)
@@ -47,7 +47,7 @@ function BatchLoader:pass(skip)
 end
 
 function BatchLoader:__call(_, previous)
-  local pass = previous and passes[previous] or self:pass()
+  local pass = previous and passes[previous] or self:pass_from(0)
   local batch = pass()
   if batch then passes[batch] = pass end
   return batch

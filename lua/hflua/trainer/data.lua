@@ -54,7 +54,7 @@ end
 local function check_dataset(dataset, what)
   if dataset == nil then errors.raise("Trainer: %s needs a dataset", what) end
   if type(dataset) ~= "table" then errors.raise("Trainer: %s: expected a dataset or a list of rows, found %s", what, type(dataset)) end
-  if dataset.keys and not dataset.column_names then
+  if type(dataset.values) == "function" then
     errors.raise("Trainer: %s: this is a DatasetDict; choose a split, such as ds.train", what)
   end
   if #dataset == 0 then errors.raise("Trainer: %s: the dataset has no rows", what) end

@@ -1,0 +1,271 @@
+--- Trainer's checkpoints: what goes into one, what comes back from one, and when old ones go.
+local errors = require "hflua.errors"
+local options = require "hflua.options"
+local notes = require "hflua.trainer.notes"
+local checkpoint = require "hflua.trainer.checkpoint"
+local optimizer_state = require "hflua.trainer.optimizer_state"
+local states = require "hflua.trainer.state"
+
+local saving = {}
+
+local function files() return require "hflua.core.files" end
+local function json() return require "hflua.core.json" end
+
+local function write_json(value, path) files().write(path, json().encode(value, { indent = 2, sort_keys = true }) .. "\n") end
+
+local function exists(path) return files().type(path) == "file" end
+
+-- ---- space and safety
+
+local function trainable_bytes(model)
+  local bytes = 0
+  for _, parameter in model:named_parameters() do bytes = bytes + parameter:numel() * parameter:element_size() end
+  return bytes
+end
+
+-- Weights and, unless only the model is kept, two moments.
+local function checkpoint_bytes(self) return trainable_bytes(self.model) * (self.args.save_only_model and 1 or 3) end
+
+local function check_weights_finite(self)
+  for name, parameter in self.model:named_parameters() do
+    local square = require("hflua.tensor").core.sum_squares { parameter }
+    if square ~= square or square == math.huge then
+      errors.raise("not saved: parameter '%s' is not finite at step %d", name, self.state.global_step)
+    end
+  end
+end
+
+-- ---- writing
+
+--- Writes model, tokenizer and arguments to a folder (output_dir unless given): what from_pretrained reads.
+function saving:save_model(folder)
+  folder = folder or self.args.output_dir
+  require("hflua.core.system").makedirs(folder)
+  if not self.model.save_pretrained then
+    errors.raise("save_model: %s has no save_pretrained; save its state_dict with hf.safetensors.save_file", self.model.__name or "the model")
+  end
+  self.model:save_pretrained(folder)
+  local tokenizer = self.processing_class or type(self.data_collator) == "table" and self.data_collator.tokenizer
+  if tokenizer and tokenizer.save_pretrained then tokenizer:save_pretrained(folder) end
+  write_json(self.args:to_dict(), folder .. "/training_args.json")
+end
+
+-- The place in the run and its running sums, beside trainer_state.json (whose fields are HF's).
+local function progress_of(run)
+  return { epoch = run.epoch, batch = run.batch, epoch_ended = run.epoch_ended, loss_sum = run.loss_sum, total_loss = run.total_loss,
+    last_logged_step = run.last_logged_step, loss_from_step = run.loss_from_step }
+end
+
+local function write_training_state(self, folder)
+  optimizer_state.save(self.optimizer, self.model, folder)
+  write_json(self.lr_scheduler:state_dict(), folder .. "/scheduler.json")
+  local random = require "hflua.core.random"
+  write_json({ now = random.get_state(), epoch_start = self.run.epoch_random, progress = progress_of(self.run) }, folder .. "/rng_state.json")
+end
+
+local function write_all(self, folder)
+  self:save_model(folder)
+  if not self.args.save_only_model then write_training_state(self, folder) end
+  self.state.stateful_callbacks = self.callback_handler:states(self.control)
+  files().write(folder .. "/trainer_state.json", self.state:to_json())
+end
+
+-- The best checkpoint, once it exists, is named in the state; the one of this step exists as soon as it is saved.
+local function name_best(self)
+  local step = self.state.best_global_step
+  if not step then return end
+  local path = checkpoint.path(self.args.output_dir, step)
+  if step == self.state.global_step or files().type(path) == "folder" then self.state.best_model_checkpoint = path end
+end
+
+local function last_complete(self)
+  local newest = checkpoint.newest(self.args.output_dir, function() end)
+  return newest and ("the last complete checkpoint is " .. newest) or "there is no complete checkpoint yet"
+end
+
+local function write_checkpoint(self)
+  check_weights_finite(self)
+  checkpoint.check_space(self.args.output_dir, checkpoint_bytes(self), "checkpoint")
+  name_best(self)
+  return checkpoint.write(self.args.output_dir, self.state.global_step, function(folder) write_all(self, folder) end)
+end
+
+-- A failed save ends the run, or is only told with on_save_error = "continue".
+local function failed(self, message)
+  local text = ("checkpoint of step %d could not be saved: %s; %s"):format(self.state.global_step, tostring(message), last_complete(self))
+  if self.args.on_save_error == "continue" then return notes.warn("%s", text) end
+  errors.raise("%s", text)
+end
+
+--- Writes checkpoint-STEP, then deletes what save_total_limit allows. Returns the folder.
+function saving:save_checkpoint()
+  require("hflua.core.system").makedirs(self.args.output_dir)
+  self:store_flos()
+  local ok, folder = pcall(write_checkpoint, self)
+  if not ok then return failed(self, folder) end
+  self.saved_step = self.state.global_step
+  local protected = { [self.resumed_from or ""] = true, [self.state.best_model_checkpoint or ""] = true }
+  checkpoint.rotate(self.args.output_dir, self.args.save_total_limit, protected)
+  return folder
+end
+
+--- The checkpoint of this step after a signal: written unless it is there already.
+function saving:save_for_signal()
+  if self.saved_step == self.state.global_step then return checkpoint.path(self.args.output_dir, self.saved_step) end
+  return self:save_checkpoint()
+end
+
+-- ---- the folder of a run
+
+local function absent(path) return errors.raise("resume_from_checkpoint: %s: no such folder", path) end
+
+-- The checkpoint to go on from: a folder that was named, or the newest complete one.
+local function find(self, resume)
+  local output_dir = self.args.output_dir
+  if resume == true then
+    local path = checkpoint.newest(output_dir, function(path, reason)
+      notes.warn("%s is passed over: %s", path, reason)
+    end)
+    return path or errors.raise("resume_from_checkpoint: no complete checkpoint in %s", output_dir)
+  end
+  local path = resume:gsub("/+$", "")
+  if files().type(path) ~= "folder" then absent(path) end
+  if checkpoint.is_foreign(path) then return path end
+  local ok, reason = checkpoint.verify(path)
+  if not ok then errors.raise("resume_from_checkpoint: %s: %s", path, reason) end
+  return path
+end
+
+--- Takes the output folder for this run, and finds the checkpoint to resume from (nil: begin anew).
+function saving:begin_checkpoints(resume)
+  local output_dir, saves = self.args.output_dir, self.args.save_strategy ~= "no"
+  self.saved_step, self.resumed_from = nil, nil
+  if saves then
+    require("hflua.core.system").makedirs(output_dir)
+    self.folder_lock = files().lock(output_dir .. "/.lock")
+    checkpoint.clean(output_dir)
+    checkpoint.check_space(output_dir, 2 * checkpoint_bytes(self), "two checkpoints")
+  end
+  if resume then self.resumed_from = find(self, resume) end
+  return self.resumed_from
+end
+
+--- Gives the output folder back.
+function saving:end_checkpoints()
+  if self.folder_lock then self.folder_lock:close() end
+  self.folder_lock = nil
+end
+
+-- ---- reading
+
+--- Puts the weights of a checkpoint into the model.
+function saving:load_weights(folder)
+  if self.model.load_weights then return self.model:load_weights(folder) end
+  local path = folder .. "/model.safetensors"
+  if not exists(path) then errors.raise("%s: model.safetensors: not found", folder) end
+  self.model:load_state_dict(require("hflua.core.safetensors").load_file(path))
+end
+
+local function load_state(self, folder)
+  local state = states.TrainerState.from_json(files().read(folder .. "/trainer_state.json"))
+  state.max_steps, state.num_train_epochs = self.state.max_steps, self.state.num_train_epochs
+  for _, name in ipairs { "logging_steps", "eval_steps", "save_steps", "train_batch_size" } do state[name] = self.state[name] end
+  if state.best_model_checkpoint and files().type(state.best_model_checkpoint) ~= "folder" then
+    notes.warn("the best checkpoint %s is not there any more", state.best_model_checkpoint)
+    state.best_model_checkpoint = nil
+  end
+  self.state = state
+  return state
+end
+
+-- Switches that were on when the checkpoint was written.
+local function load_control(self, kept)
+  local control = kept.TrainerControl
+  for name, value in pairs(control and control.args or {}) do self.control[name] = value end
+end
+
+-- Without our own record, as in HF's folders: the place follows from the step.
+local function place_from_step(self, state)
+  local run, counts = self.run, self.run.plan
+  run.epoch = state.global_step // counts.updates
+  run.batch = state.global_step % counts.updates * self.args.gradient_accumulation_steps
+  run.last_logged_step, run.loss_from_step = state.global_step, state.global_step
+end
+
+local function load_random(self, folder)
+  local record = json().load_file(folder .. "/rng_state.json")
+  require("hflua.core.random").set_state(record.now)
+  for name, value in pairs(record.progress) do self.run[name] = value end
+  self.run.epoch_random = record.epoch_start ~= json().null and record.epoch_start or nil
+end
+
+-- With hf_quirks the running sums begin anew, as in HF.
+local function forget_sums(self)
+  local run, step = self.run, self.state.global_step
+  run.loss_sum, run.total_loss, run.last_logged_step, run.loss_from_step = 0.0, 0.0, step, step
+end
+
+local function load_scheduler(self, folder)
+  if exists(folder .. "/scheduler.json") then
+    self.lr_scheduler:load_state_dict(json().load_file(folder .. "/scheduler.json"))
+  elseif not optimizer_state.load_foreign_scheduler(self.lr_scheduler, folder) and self.lr_scheduler.base_lrs then
+    self.lr_scheduler.last_epoch = self.state.global_step - 1
+    self.lr_scheduler:step()
+  end
+end
+
+--- Brings back everything but the weights: state, optimizer, schedule, generators, the place in the epoch.
+function saving:load_progress(folder)
+  local state = load_state(self, folder)
+  if not optimizer_state.load(self.optimizer, self.model, folder) then
+    notes.warn("%s: no optimizer state that can be read (optimizer.pt is a pickle): the optimizer starts anew", folder)
+  end
+  load_scheduler(self, folder)
+  if exists(folder .. "/rng_state.json") then load_random(self, folder) else place_from_step(self, state) end
+  if self.args.ignore_data_skip then self.run.batch = 0 end
+  if self.args.hf_quirks then forget_sums(self) end
+  load_control(self, state.stateful_callbacks)
+  if not self.args.hf_quirks or self.args.restore_callback_states_from_checkpoint then
+    self.callback_handler:restore(state.stateful_callbacks)
+  end
+end
+
+-- ---- the end of a run
+
+--- Loads the best model when that is asked for; with save_total_limit = 1 only the best checkpoint stays.
+function saving:finish_checkpoints()
+  local best, args = self.state.best_model_checkpoint, self.args
+  if not best then return end
+  if args.load_best_model_at_end then self:load_weights(best) end
+  if args.save_total_limit ~= 1 or args.save_strategy == "no" then return end
+  for _, entry in ipairs(checkpoint.list(args.output_dir)) do
+    if entry.path ~= best then checkpoint.discard(entry.path) end
+  end
+end
+
+--- Writes trainer_state.json to output_dir.
+function saving:save_state()
+  require("hflua.core.system").makedirs(self.args.output_dir)
+  files().write(self.args.output_dir .. "/trainer_state.json", self.state:to_json())
+end
+
+--- Writes metrics to output_dir: SPLIT_results.json, and all_results.json with those of every split.
+function saving:save_metrics(split, metrics, given)
+  local o = options.merge({ combined = true }, given, "save_metrics")
+  write_json(metrics, ("%s/%s_results.json"):format(self.args.output_dir, split))
+  if not o.combined then return end
+  local path, all = self.args.output_dir .. "/all_results.json", {}
+  if exists(path) then all = json().load_file(path) end
+  for name, value in pairs(metrics) do all[name] = value end
+  write_json(all, path)
+end
+
+--- Prints metrics in a table.
+function saving:log_metrics(split, metrics)
+  local ordered, width = require "hflua.ordered", 0
+  for name in pairs(metrics) do width = math.max(width, #name) end
+  print(("***** %s metrics *****"):format(split))
+  for name, value in ordered.pairs(metrics) do print(("  %-" .. width .. "s = %10s"):format(name, tostring(value))) end
+end
+
+return saving
