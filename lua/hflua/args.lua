@@ -1,15 +1,14 @@
---- Command lines of recipes: hf.parse_args(config[, options]) merges `--name=value` into a table of settings.
+--- Command lines of recipes: hf.parse_args(config[, training]) merges `--name=value` into a table of settings.
 --
---     local config = hf.parse_args({
+--     local config, training = hf.parse_args({
 --       model = "bert-base-uncased", -- a folder, or a name in the local Hub cache
 --       lower_case = true,           -- --lower_case, --no-lower_case
---       training = { num_train_epochs = 3 },
---     }, { training_arguments = "training" })
+--     }, hf.TrainingArguments("out", { num_train_epochs = 3 }))
 --
 -- `--name=value`, `--name value`, `--flag`, `--no-flag`; `-` and `_` are the same in a name; `--a.b=value` sets a field of
--- the table `a`; a list takes `x,y,z`. The type of a value is that of the default. With `training_arguments = "field"`
--- every option of TrainingArguments is accepted too and goes into that field. `--help` prints the settings with the
--- comments that follow them in the recipe and ends the program.
+-- the table `a`; a list takes `x,y,z`. The type of a value is that of the default. Every option of TrainingArguments is
+-- taken too where such an object is given. `--help` prints the settings with the comments that follow them in the
+-- recipe and ends the program.
 local errors = require "hflua.errors"
 local options = require "hflua.options"
 
@@ -70,17 +69,17 @@ local function targets_of(config, prefix, targets)
   return targets
 end
 
-local kind_defaults = { string = "", choice = "", boolean = false, strings = { "" } }
+local text_kinds = { string = "", choice = "", boolean = false, strings = { "" } }
 
--- Adds the options of TrainingArguments, old spellings too; they go into `into`.
-local function add_training_arguments(targets, into)
+-- Adds the options of TrainingArguments, old spellings too; they go into `changes`.
+local function add_training_arguments(targets, changes)
   local fields = require "hflua.trainer.argument_fields"
   for _, field in ipairs(fields.list) do
-    local default = kind_defaults[field[2]]
+    local default = text_kinds[field[2]]
     if default == nil then default = options.none end
-    targets[field[1]] = targets[field[1]] or { into, field[1], default }
+    targets[field[1]] = targets[field[1]] or { changes, field[1], default }
   end
-  for name in pairs(fields.renamed) do targets[name] = targets[name] or { into, name, options.none } end
+  for name in pairs(fields.renamed) do targets[name] = targets[name] or { changes, name, options.none } end
 end
 
 local function unknown(word, name, targets)
@@ -141,7 +140,7 @@ local function default_text(default)
   return is_list(default) and table.concat(default, ",") or tostring(default)
 end
 
-local function print_help(path, targets, given)
+local function print_help(path, targets, has_training)
   local head, notes = read_recipe(path)
   local names = {}
   for name in pairs(targets) do names[#names + 1] = name end
@@ -153,32 +152,27 @@ local function print_help(path, targets, given)
   if head ~= "" then print(head .. "\n") end
   print("settings:")
   for _, name in ipairs(names) do
-    local note = given.help[name] or (notes[name:match("[^.]+$")] or {})[2] or ""
+    local note = (notes[name:match("[^.]+$")] or {})[2] or ""
     local line = ("  --%-40s %s"):format(name .. "=" .. default_text(targets[name][3]), note)
     print((line:gsub("%s+$", "")))
   end
-  if given.training_arguments ~= options.none then print("and every option of TrainingArguments, as --name=value") end
+  if has_training then print("and every option of TrainingArguments, as --name=value") end
 end
 
---- A copy of `config` changed by the command line. Options: training_arguments (the field of config that takes the
--- options of TrainingArguments), help (name -> text), arguments (in place of the global `arg`).
-return function(config, given)
-  local o = options.merge({ training_arguments = options.none, help = {}, arguments = options.none }, given, "parse_args")
-  o.training_arguments = o.training_arguments or options.none
+--- A copy of `config` changed by the command line, and one of `training`. `arguments` stands in for the global `arg`.
+return function(config, training, arguments)
   if type(config) ~= "table" then errors.raise("parse_args: expected a table of settings, found %s", type(config)) end
-  local arguments, merged = o.arguments or arg or {}, copy(config)
+  arguments = arguments or arg or {}
+  local merged, changes = copy(config), {}
   local targets = targets_of(merged, "", {})
   for _, word in ipairs(arguments) do
     if word == "--help" or word == "-h" then
-      print_help(arguments[0], targets, o)
+      print_help(arguments[0], targets, training ~= nil)
       os.exit(0, true)
     end
   end
-  if o.training_arguments ~= options.none then
-    merged[o.training_arguments] = merged[o.training_arguments] or {}
-    add_training_arguments(targets, merged[o.training_arguments])
-  end
+  if training then add_training_arguments(targets, changes) end
   local i = 1
   while i <= #arguments do i = i + take(arguments, i, targets) end
-  return drop_unset(merged)
+  return drop_unset(merged), training and training:with(changes)
 end

@@ -36,7 +36,7 @@ local settings = { model = "bert", batch_size = 8, rate = 5e-5, lower_case = tru
   training = { seed = 42 }, limit = require("hflua.options").none }
 
 local function parse(...)
-  return hf.parse_args(settings, { arguments = { ... }, training_arguments = "training" })
+  return hf.parse_args(settings, nil, { ... })
 end
 
 t.test("parse_args takes every spelling and keeps the types of the defaults", function()
@@ -49,9 +49,16 @@ t.test("parse_args takes every spelling and keeps the types of the defaults", fu
 end)
 
 t.test("parse_args takes the options of TrainingArguments, old spellings too", function()
-  local c = parse("--learning_rate=2e-5", "--bf16", "--evaluation_strategy=epoch", "--output_dir", "7", "--max_steps=3")
-  t.same(c.training, { seed = 42, learning_rate = 2e-5, bf16 = true, evaluation_strategy = "epoch", output_dir = "7", max_steps = 3 })
-  t.raises(function() hf.parse_args({ a = 1 }, { arguments = { "--learning_rate=1" } }) end, "unknown option 'learning_rate'")
+  local training = hf.TrainingArguments("out", { seed = 1 })
+  local config, changed = hf.parse_args({ a = 1 }, training,
+    { "--learning_rate=2e-5", "--bf16", "--evaluation_strategy=epoch", "--output_dir", "7", "--max_steps=3", "--a=2" })
+  t.same(config, { a = 2 })
+  t.same({ changed.seed, changed.learning_rate, changed.bf16, changed.eval_strategy, changed.output_dir, changed.max_steps },
+    { 1, 2e-5, true, "epoch", "7", 3 })
+  t.same(training.max_steps, -1, "the object given")
+  t.raises(function() hf.parse_args({ a = 1 }, nil, { "--learning_rate=1" }) end, "unknown option 'learning_rate'")
+  t.raises(function() hf.parse_args({ a = 1 }, training, { "--learning_rat=1" }) end, "did you mean 'learning_rate'?")
+  t.raises(function() hf.parse_args({ a = 1 }, training, { "--lr_scheduler_type=linar" }) end, "test_helpers.lua", "did you mean 'linear'?")
 end)
 
 t.test("parse_args explains what is wrong", function()

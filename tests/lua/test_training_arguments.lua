@@ -120,4 +120,14 @@ t.test("contradictions are refused early", function()
   make { load_best_model_at_end = true, eval_strategy = "epoch", save_strategy = "best" }()
 end)
 
+t.test("with changes a copy; default fills in what with did not set", function()
+  local args = TrainingArguments("out", { learning_rate = 1e-3, eval_strategy = "epoch" })
+  local changed = args:with { seed = 7, evaluation_strategy = "no" }
+  t.same({ args.seed, args.eval_strategy, changed.seed, changed.eval_strategy }, { 42, "epoch", 7, "no" })
+  changed:default { seed = 8, learning_rate = 2e-3, eval_strategy = "steps", eval_steps = 5 }
+  t.same({ changed.seed, changed.eval_strategy, changed.learning_rate, changed.output_dir }, { 7, "no", 2e-3, "out" })
+  t.raises(function() args:with { fp16 = true, bf16 = true } end, "at most one of fp16 and bf16")
+  t.raises(function() args:default { learning_rat = 1 } end, "did you mean 'learning_rate'?")
+end)
+
 t.finish()

@@ -227,6 +227,12 @@ local derived = {
   should_log = function() return true end,
 }
 
+local function copy(values)
+  local new = {}
+  for name, value in pairs(values) do new[name] = value end
+  return new
+end
+
 --- TrainingArguments([output_dir,] options).
 function TrainingArguments:init(output_dir, given)
   if type(output_dir) == "table" and given == nil then output_dir, given = nil, output_dir end
@@ -238,6 +244,7 @@ function TrainingArguments:init(output_dir, given)
     end
     values.output_dir = output_dir
   end
+  rawset(self, "given", copy(values))
   for name, field in pairs(field_of) do
     if values[name] == nil and field.default ~= nil then values[name] = convert[field.kind](field, field.default) end
   end
@@ -258,7 +265,28 @@ function TrainingArguments.__newindex(self, given_name, given_value)
   local name, value = resolve(given_name, given_value)
   if not name then return end
   if value ~= nil and not is_null(value) then value = convert[field_of[name].kind](field_of[name], value) else value = nil end
-  self.values[name] = value
+  self.values[name], self.given[name] = value, value
+end
+
+--- A copy with `changes` on top, all checks made anew. `default` leaves these options alone in the copy: they are the
+-- wish of whoever typed the command line.
+function TrainingArguments:with(changes)
+  local fixed, merged = collect(changes), copy(self.given)
+  for name, value in pairs(fixed) do merged[name] = value end
+  local new = TrainingArguments(merged)
+  rawset(new, "fixed", fixed)
+  return new
+end
+
+--- Changes options that `with` did not set: `training:default { learning_rate = 3e-4 }`. All checks are made anew.
+function TrainingArguments:default(changes)
+  local fixed, merged = rawget(self, "fixed") or {}, copy(self.given)
+  for name, value in pairs(collect(changes)) do
+    if fixed[name] == nil then merged[name] = value end
+  end
+  local new = TrainingArguments(merged)
+  rawset(self, "values", new.values)
+  rawset(self, "given", new.given)
 end
 
 function TrainingArguments.__tostring(self)
