@@ -108,7 +108,7 @@ end
 
 --- Writes config.json into the folder.
 function methods:save_pretrained(folder)
-  require("hflua.core.system").make_folder(folder)
+  require("hflua.core.system").makedirs(folder)
   json.save_file(self:to_dict(), folder .. "/config.json", { indent = 2, sort_keys = true })
 end
 

@@ -232,7 +232,7 @@ function PreTrainedModel:adapt_state(state) return state end
 
 --- Writes config.json and model.safetensors (new files, renamed into place) for hflua and transformers.
 function PreTrainedModel:save_pretrained(folder)
-  require("hflua.core.system").make_folder(folder)
+  require("hflua.core.system").makedirs(folder)
   local config = self.config:clone()
   config.architectures = json.array { self.__name }
   config.dtype = self:parameters()[1].dtype
