@@ -98,7 +98,7 @@ end)
 
 t.test("SIGINT and SIGTERM raise at the running line: status 130 and 143", function()
   for signal, status in pairs { INT = 130, TERM = 143 } do
-    local result = run(("os.execute 'p=$PPID; (sleep 0.05; kill -%s $p) &'\nwhile true do end"):format(signal))
+    local result = run(("killer = io.popen 'sleep 0.05; kill -%s $PPID'\nwhile true do end"):format(signal))
     t.same(result.status, status)
     t.same(result.err, ("hflua: %s:2: interrupted!\n"):format(result.path))
   end
@@ -108,7 +108,7 @@ t.test("a deferred signal is only noted, a second one ends the program", functio
   local script = [[
 local interrupt = require "hflua.core.interrupt"
 local function wait_for(signal)
-  os.execute("p=$PPID; (sleep 0.05; kill -" .. signal .. " $p) & ")
+  killer = io.popen("sleep 0.05; kill -" .. signal .. " $PPID")
   repeat until interrupt.pending()
   print(interrupt.pending())
   io.stdout:flush()
@@ -119,7 +119,7 @@ interrupt.clear()
 print(interrupt.pending(), interrupt.defer(false))
 interrupt.defer(true)
 wait_for("TERM")
-os.execute("p=$PPID; (sleep 0.05; kill -TERM $p) & ")
+killer = io.popen "sleep 0.05; kill -TERM $PPID"
 while true do end]]
   local result = run(script)
   t.same(result.out, "SIGINT\nnil\ttrue\nSIGTERM\n")
