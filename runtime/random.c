@@ -6,7 +6,7 @@
 
 HfRandom *hf_random_global(void) {
   static HfRandom global;
-  if (!global.mt.position) hf_random_seed(&global, 67280421310721u);
+  if (!global.mt.position) hf_random_seed(&global, HF_RANDOM_DEFAULT_SEED);
   return &global;
 }
 

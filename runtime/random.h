@@ -21,7 +21,9 @@ typedef struct HfRandom {
   double normal;
 } HfRandom;
 
-HfRandom *hf_random_global(void); /* seeded with PyTorch's default 67280421310721 until told otherwise */
+#define HF_RANDOM_DEFAULT_SEED 67280421310721u /* PyTorch's */
+
+HfRandom *hf_random_global(void); /* seeded with the default until told otherwise */
 void hf_random_seed(HfRandom *gen, uint64_t seed);
 
 uint32_t hf_random_u32(HfRandom *gen);

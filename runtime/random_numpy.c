@@ -98,17 +98,13 @@ static uint64_t pcg64_masked(HfPcg64 *gen, uint64_t largest) {
   return draw;
 }
 
-void hf_pcg64_shuffle(HfPcg64 *gen, int64_t *values, size_t n) {
-  for (size_t i = n; i-- > 1;) swap(values, i, pcg64_masked(gen, i));
-}
-
 static void count_up(int64_t *out, size_t n) {
   for (size_t i = 0; i < n; i++) out[i] = (int64_t)i;
 }
 
 void hf_pcg64_permutation(HfPcg64 *gen, int64_t *out, size_t n) {
   count_up(out, n);
-  hf_pcg64_shuffle(gen, out, n);
+  for (size_t i = n; i-- > 1;) swap(out, i, pcg64_masked(gen, i));
 }
 
 /* ---- normal values by the ziggurat (Marsaglia and Tsang, 2000) with 256 layers of equal area and 52-bit abscissas */
@@ -188,6 +184,12 @@ uint32_t hf_numpy_draw_seed(HfMt19937 *gen) {
 
 /* ---- Python */
 
+HfMt19937 *hf_python_global(void) {
+  static HfMt19937 global;
+  if (!global.position) hf_python_seed(&global, 0);
+  return &global;
+}
+
 void hf_python_seed(HfMt19937 *gen, uint64_t seed) {
   uint32_t words[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
   hf_mt19937_seed_words(gen, words, words[1] ? 2 : 1);
@@ -200,10 +202,6 @@ uint64_t hf_python_below(HfMt19937 *gen, uint64_t n) {
     draw = bits > 32 ? hf_mt19937_next(gen) | (uint64_t)(hf_mt19937_next(gen) >> (64 - bits)) << 32 : hf_mt19937_next(gen) >> (32 - bits);
   } while (draw >= n);
   return draw;
-}
-
-void hf_python_shuffle(HfMt19937 *gen, int64_t *values, size_t n) {
-  for (size_t i = n; i-- > 1;) swap(values, i, hf_python_below(gen, i + 1));
 }
 
 static bool is_among(const int64_t *values, size_t count, int64_t value) {
