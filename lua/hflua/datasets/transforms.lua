@@ -249,7 +249,8 @@ local format_types = { torch = "torch", tensor = "torch", pt = "torch", numpy = 
 function Dataset:with_format(kind, opts)
   if type(kind) == "table" then opts, kind = kind, kind.type end
   opts = options.check("Dataset:set_format", opts, { "type", "columns", "output_all_columns" })
-  local known = kind == nil and false or format_types[kind]
+  local known = false
+  if kind ~= nil then known = format_types[kind] end
   if known == nil then errors.raise("Dataset:set_format: %s", options.unknown("format", tostring(kind), format_types)) end
   local columns = opts.columns and self:_column_list(opts.columns, "Dataset:set_format")
   local new = { type = known or nil, columns = columns, output_all_columns = opts.output_all_columns }
