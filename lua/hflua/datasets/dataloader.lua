@@ -16,7 +16,6 @@ local function random() return require "hflua.core.random" end
 
 local function shuffled(n, generator)
   local order = random().randperm(n, generator)
-  if type(order) ~= "table" then order = order:tolist() end
   for i = 1, n do order[i] = order[i] + 1 end
   return order
 end
@@ -133,7 +132,7 @@ end
 --- A function that gives the batches of one new pass, then nil. Like PyTorch's, a pass takes one int64 from the global
 -- generator (or the loader's) before anything else.
 function DataLoader:pass()
-  random().random_int64(self.generator)
+  if self.generator then self.generator:random_int64() else random().random_int64() end
   local next_numbers
   return function()
     next_numbers = next_numbers or index_batches(self)

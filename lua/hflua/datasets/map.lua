@@ -1,5 +1,6 @@
 --- Dataset:map and Dataset:filter: a Lua function over rows or batches, its results written to columns and kept on
 -- disk by content where that can be.
+local BatchEncoding = require "hflua.tokenizer.batch_encoding"
 local Dataset = require "hflua.datasets.dataset"
 local cache = require "hflua.datasets.cache"
 local core = require "hflua.core.datasets"
@@ -99,10 +100,9 @@ local function map_rows(self, call, writer, bar)
   end
 end
 
--- A column of a returned batch: packed by the object itself (an encoding of many rows) where it can, else a list.
+-- A column of a returned batch: packed by a BatchEncoding where it can, else a list.
 local function returned_column(result, name)
-  local meta = getmetatable(result)
-  local packed = type(meta) == "table" and meta.__packed and meta.__packed(result, name)
+  local packed = BatchEncoding.is(result) and result:packed_column(name)
   if packed then return packed, true end
   local list = result[name]
   if type(list) == "userdata" and list.tolist then list = list:tolist() end

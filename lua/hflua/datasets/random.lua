@@ -18,7 +18,6 @@ end
 --- A permutation of 1..n.
 function random_orders.permutation(opts, n, where)
   local order = generator(opts, where):permutation(n)
-  if type(order) ~= "table" then order = order:tolist() end
   for i = 1, n do order[i] = order[i] + 1 end
   return order
 end

@@ -59,6 +59,9 @@ end
 function rows.returned_keys(value)
   local meta, names = getmetatable(value), {}
   if type(meta) == "table" and meta.__pairs == pairs_in_order then return names_of(value, rawget) end
+  if type(meta) == "table" and meta.__pairs and rawget(value, "keys") == nil and type(value.keys) == "function" then
+    return value:keys() -- makes no lists, unlike pairs
+  end
   for name in pairs(value) do names[#names + 1] = name end
   if not (type(meta) == "table" and meta.__pairs) then
     table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
