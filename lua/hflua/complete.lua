@@ -1,41 +1,63 @@
 --- Completion of names for the REPL: globals, fields and methods, through __index and the metafield `__names`.
 --
--- `__names` in a metatable lists names that neither `pairs` nor a table `__index` shows: a list of strings, or a
--- function(object) that returns one.
+-- `__names`, in a table or in its metatable, gives names that neither `pairs` nor a table `__index` shows: a list of
+-- strings, or a function(object) that returns one.
 local complete = {}
 
 local keywords = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true
   until while]]):gmatch("%a+") do keywords[#keywords + 1] = word end
 
--- Adds the string keys of `object`, of its __names and of its __index tables to the set `names`.
-local function collect(object, names)
-  for _ = 1, 20 do -- as deep as inheritance goes in practice; ends an __index cycle
-    if type(object) == "table" then
-      for key in next, object do if type(key) == "string" then names[key] = true end end
+local function add(names, list)
+  for _, name in ipairs(list) do names[name] = true end
+end
+
+-- Adds the string keys of one table (those of its __pairs where it has one) and what its `__names` gives.
+local function add_own(object, meta, names)
+  if type(object) == "table" then
+    for key in next, object do if type(key) == "string" then names[key] = true end end
+    if meta and meta.__pairs then
+      for key in pairs(object) do if type(key) == "string" then names[key] = true end end
     end
-    local meta = debug.getmetatable(object)
-    if not meta then return end
-    local list = meta.__names
-    if type(list) == "function" then list = list(object) end
-    for _, name in ipairs(list or {}) do names[name] = true end
-    object = meta.__index
-    if type(object) ~= "table" then return end
+    local own = rawget(object, "__names")
+    if type(own) == "function" then add(names, own(object)) end
   end
+  local list = meta and meta.__names
+  if type(list) == "function" then list = list(object) end
+  if type(list) == "table" then add(names, list) end
+end
+
+--- The names that indexing `object` may find: its own keys, those of its __index tables and `__names`. A metatable whose
+-- __index is a function is taken as the class that holds the methods.
+function complete.names(object)
+  local names = {}
+  for _ = 1, 20 do -- as deep as inheritance goes in practice; ends an __index cycle
+    local meta = debug.getmetatable(object)
+    add_own(object, meta, names)
+    local index = meta and meta.__index
+    object = type(index) == "table" and index or type(index) == "function" and meta
+    if not object then break end
+  end
+  return names
+end
+
+local function get(object, key)
+  local ok, value = pcall(function() return object[key] end)
+  if ok then return value end
 end
 
 -- The object named by a chain like `a.b["c"][1]`: only indexing, nothing is called. nil when there is none.
 local function resolve(chain, env)
-  local object = env[chain:match("^[%a_][%w_]*")]
+  local object = get(env, chain:match("^[%a_][%w_]*"))
   local position = #chain:match("^[%a_][%w_]*") + 1
   while object ~= nil and position <= #chain do
     local name = chain:match("^[.:]([%a_][%w_]*)", position)
     local index = chain:match("^%b[]", position)
     if name then
-      object, position = object[name], position + #name + 1
+      object, position = get(object, name), position + #name + 1
     elseif index then
       local key = index:match('^%["([^"]*)"%]$') or index:match("^%['([^']*)'%]$") or math.tointeger(index:match("^%[(%-?%d+)%]$"))
-      object, position = key ~= nil and object[key] or nil, position + #index
+      object, position = key ~= nil and get(object, key) or nil, position + #index
     else
       return nil
     end
@@ -63,18 +85,16 @@ end
 --- The names that may stand in place of the one that ends `before`, sorted, and the prefix they share with it.
 function complete.candidates(before, env)
   local chain, separator, prefix = split(before)
-  local names, found = {}, {}
-  local object = env
+  local found, object = {}, env
   if chain then
     object = chain:match("^[%a_]") and resolve(chain, env)
     if object == nil then return found, prefix end
-  else
-    for _, word in ipairs(keywords) do names[word] = true end
   end
-  collect(object, names)
+  local names = complete.names(object)
+  if not chain then add(names, keywords) end
   for name in pairs(names) do
-    local wanted = name:sub(1, #prefix) == prefix and (prefix ~= "" or name:sub(1, 1) ~= "_")
-    if wanted and name:match("^[%a_][%w_]*$") and (separator ~= ":" or type(object[name]) == "function") then
+    local wanted = name:sub(1, #prefix) == prefix and #name:match("^_*") <= #prefix:match("^_*")
+    if wanted and name:match("^[%a_][%w_]*$") and (separator ~= ":" or type(get(object, name)) == "function") then
       found[#found + 1] = name
     end
   end

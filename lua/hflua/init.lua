@@ -20,16 +20,16 @@ local names = {
 }
 
 -- Modules whose names are also found in hf itself: hf.Trainer is hf.trainer.Trainer.
-local flat = { "trainer", "datasets", "tokenizer" }
+local flat = { "trainer", "models", "datasets", "tokenizer" }
 
 local hf = {}
 
 -- All names, for completion: those above and those of the flat modules.
 local function known_names()
-  local list = {}
+  local complete, list = require "hflua.complete", {}
   for name in pairs(names) do list[#list + 1] = name end
   for _, module in ipairs(flat) do
-    for name in pairs(hf[module]) do list[#list + 1] = name end
+    for name in pairs(complete.names(hf[module])) do list[#list + 1] = name end
   end
   return list
 end

@@ -47,13 +47,14 @@ local function keep_locals(level)
   end
 end
 
+local function without_first(_, ...) return ... end
+
 -- Compiles an expression, or statements whose locals are kept; nil and a message when it is neither, and
 -- true as third value when more lines may complete it.
 local function compile(text)
-  local chunk = load("return " .. text, "=stdin")
-  if chunk then return chunk end
-  local message
-  chunk, message = load(text, "=stdin")
+  local expression = load("return nil, " .. text, "=stdin") -- the nil: no tail call, so errors know the line
+  if expression then return function() return without_first(expression()) end end
+  local chunk, message = load(text, "=stdin")
   if not chunk then return nil, message, message:sub(-5) == "<eof>" end
   return load(text .. "\n;(...)()", "=stdin") or chunk -- statements that end in `return` take no more
 end

@@ -21,4 +21,11 @@ tensor.cuda = { is_available = core.cuda_is_available, device_count = core.cuda_
 
 for name, fn in pairs(require "hflua.tensor.autograd") do tensor[name] = fn end
 
+--- Names behind a tensor, for completion.
+function core.class.__names()
+  local names = { "shape", "dtype", "device", "ndim", "grad", "requires_grad", "is_leaf", "grad_fn", "data", "T" }
+  for name in pairs(core.methods) do names[#names + 1] = name end
+  return names
+end
+
 return tensor
