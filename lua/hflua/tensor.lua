@@ -19,6 +19,11 @@ tensor.is_tensor = define.is_tensor
 tensor.device = core.device
 tensor.cuda = { is_available = core.cuda_is_available, device_count = core.cuda_device_count }
 
+--- Seeds PyTorch's global generator and dropout.
+tensor.manual_seed = core.manual_seed
+--- A generator of one's own, for the option `generator` of the random functions.
+function tensor.Generator(seed) return require("hflua.core.random").generator(seed) end
+
 for name, fn in pairs(require "hflua.tensor.autograd") do tensor[name] = fn end
 
 --- Names behind a tensor, for completion.

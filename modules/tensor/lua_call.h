@@ -69,12 +69,13 @@ int hf_call_error(HfCall *c, int slot, const char *format, ...) __attribute__((f
 
 /* Operations that the other files of the module list; each ends with a NULL name. */
 extern const HfLuaOp hf_lua_math_ops[], hf_lua_shape_ops[], hf_lua_index_ops[], hf_lua_layer_ops[], hf_lua_create_ops[], hf_lua_inplace_ops[],
-    hf_lua_autograd_ops[];
+    hf_lua_autograd_ops[], hf_lua_random_ops[], hf_lua_random_inplace_ops[];
 
 /* Functions of tensor and core that follow Lua's own convention; each file adds its own to the table on the top. */
 void hf_lua_open_create(lua_State *L);
 void hf_lua_open_autograd(lua_State *L);
 void hf_lua_open_optim(lua_State *L);
 void hf_lua_open_pack(lua_State *L);
+void hf_lua_open_random(lua_State *L);
 
 #endif

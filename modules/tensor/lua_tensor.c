@@ -337,7 +337,7 @@ static void make_class(lua_State *L) {
   lua_setfield(L, -2, "__index");
 }
 
-/* What only takes part as a function, not as a method: creation and what begins with lists. */
+/* core.functions: the operations and what makes tensors; core.methods: the operations and what changes in place. */
 int luaopen_hflua_core_tensor(lua_State *L) {
   lua_newtable(L); /* core */
   luaL_newlib(L, methods);
@@ -348,7 +348,9 @@ int luaopen_hflua_core_tensor(lua_State *L) {
     hf_call_register(L, -2, shared[i]);
   }
   hf_call_register(L, -2, hf_lua_inplace_ops);
+  hf_call_register(L, -2, hf_lua_random_inplace_ops);
   hf_call_register(L, -1, hf_lua_create_ops);
+  hf_call_register(L, -1, hf_lua_random_ops);
   lua_setfield(L, -3, "functions");
   make_class(L);
   lua_setfield(L, -3, "class");
@@ -359,5 +361,6 @@ int luaopen_hflua_core_tensor(lua_State *L) {
   hf_lua_open_autograd(L);
   hf_lua_open_optim(L);
   hf_lua_open_pack(L);
+  hf_lua_open_random(L);
   return 1;
 }

@@ -211,6 +211,28 @@ t.test("packed attention equals the padded one", function()
   assert(tensor.allclose(first, all:index_select(0, plan.first_rows), { atol = 1e-6 }))
 end)
 
+t.test("random tensors are PyTorch's for a seed", function()
+  tensor.manual_seed(0)
+  t.same(tostring(tensor.rand(3)), "tensor([0.4963, 0.7682, 0.0885], shape=[3], dtype=float32)")
+  tensor.manual_seed(0)
+  t.same(tostring(tensor.randn { sizes = { 3 } }), "tensor([ 1.5410, -0.2934, -2.1788], shape=[3], dtype=float32)")
+  tensor.manual_seed(0)
+  numbers(tensor.randperm(10), { 4, 1, 7, 5, 3, 9, 0, 8, 6, 2 })
+  local own = tensor.Generator(0)
+  numbers(tensor.randperm(10, { generator = own }), { 4, 1, 7, 5, 3, 9, 0, 8, 6, 2 })
+  local x = tensor.zeros(3):uniform_(2, 3)
+  assert(x:min():item() >= 2 and x:max():item() < 3)
+  local whole = tensor.randint(5, 7, { 100 })
+  t.same({ whole.dtype, whole:min():item(), whole:max():item() }, { "int64", 5, 6 })
+  t.same(tensor.randint(3, { 4 }):size(0), 4)
+  numbers(tensor.bernoulli(tensor.tensor { 0.0, 1.0 }), { 0.0, 1.0 })
+  numbers(tensor.multinomial(tensor.tensor { 0.0, 1.0, 0.0 }, 1), { 1 })
+  t.same(tensor.normal(0, 1, { 2, 3 }):numel(), 6)
+  t.same(tensor.randn_like(x).dtype, "float32")
+  t.raises(function() tensor.rand(2, { generator = 5 }) end, "rand: argument 'generator': expected a generator, found number")
+  t.raises(function() tensor.randint(7, 5, { 2 }) end, "randint: argument 'high': expected a number above 7, found 5")
+end)
+
 -- ---- printing
 
 local function prints(x, expected) t.same(tostring(x), expected) end
