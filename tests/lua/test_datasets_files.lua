@@ -264,6 +264,8 @@ t.test("results of map are kept by content: dataset, function and what it holds"
   t.same(cached_files(), 1)
   t.same(run(source:format(path, 2)), "3,4\n")
   t.same(cached_files(), 2)
+  t.same(run("\n\n-- moved down\n" .. source:format(path, 2)), "3,4\n")
+  t.same(cached_files(), 2)
   write("cached.csv", "x\n5\n")
   t.same(run(source:format(path, 2)), "7\n")
   t.same(cached_files(), 3)
@@ -283,6 +285,27 @@ t.test("a kept result is used: the function is not called again", function()
   local cached = require("hflua.core.files").list(folder .. "/cache/hflua-1")
   for _, name in ipairs(cached) do write("cache/hflua-1/" .. name, "damaged") end
   t.same(run(source), "called called 3,6\n")
+end)
+
+t.test("functions differ by code, constants and what they hold, not by place", function()
+  local of = require("hflua.datasets.fingerprint").of
+  local function make(k, inner) return function(x) return function() return x + k + inner[1] end end end
+  local a, b = make(1, { 2 }),
+
+
+    make(1, { 2 })
+  t.same(of(a), of(b))
+  local moved = function(x) return x .. "long text that is no short string, more than forty bytes" end
+  local same = function(x) return x .. "long text that is no short string, more than forty bytes" end
+  local other = function(x) return x .. "long text that is no short string, more than forty bytes!" end
+  t.same(of(moved), of(same))
+  assert(of(moved) ~= of(other))
+  assert(of(make(1, { 2 })) ~= of(make(1, { 3 })))
+  assert(of(function() return 1 end) ~= of(function() return 1.0 end))
+  local cycle = {}
+  cycle.self = cycle
+  t.same(of(cycle), of(cycle))
+  t.same({ of(io.stdout) }, { nil, "it holds a FILE*" })
 end)
 
 t.test("a function that cannot be hashed is not cached, and one line says so", function()

@@ -1,5 +1,6 @@
 --- Fingerprints: what a dataset is, as 16 hexadecimal digits. Each transform makes a new one from the old one, its
 -- name and its arguments; functions count by their bytecode and everything they hold on to.
+local bytecode = require "hflua.datasets.bytecode"
 local core = require "hflua.core.datasets"
 
 local fingerprint = {}
@@ -33,26 +34,24 @@ local function refuse(reason) error({ unhashable = reason }, 0) end
 
 local add
 
--- The name of a global in the dump of a function's constants: its length + 1 with the top bit set, then its bytes.
-local function constant_bytes(name) return (#name < 127 and string.char(0x80 + #name + 1) or "") .. name end
-
-local function refuse_user_globals(state, environment, bytecode)
+local function refuse_user_globals(state, environment, strings)
   for name, value in pairs(environment) do
-    if type(name) == "string" and not standard_globals[name] and not state.known[value]
-      and bytecode:find(constant_bytes(name), 1, true) then
+    if strings[name] and not standard_globals[name] and not state.known[value] then
       refuse(("it uses the global '%s' (a local is hashed)"):format(name))
     end
   end
 end
 
 local function add_function(state, fn)
-  local ok, bytecode = pcall(dump, fn, true)
+  local ok, dumped = pcall(dump, fn, true)
   if not ok then refuse("it holds a C function") end
-  add(state, bytecode)
+  local code, strings = bytecode.read(dumped)
+  if not code then refuse("its bytecode is of another version of Lua") end
+  add(state, code)
   for i = 1, math.huge do
     local name, value = getupvalue(fn, i)
     if not name then break end
-    if name == "_ENV" then refuse_user_globals(state, value, bytecode) else add(state, value) end
+    if name == "_ENV" then refuse_user_globals(state, value, strings) else add(state, value) end
   end
 end
 
