@@ -132,12 +132,12 @@ static HfStatus bias_activation_backward(void *dpre, float *dbias, const void *d
                                          int64_t columns, HfActivation activation, float beta) {
   if (dtype != HF_FLOAT32) return HF_UNSUPPORTED;
   Backward b = {dpre, dout, pre, columns};
-  int threads = rows * columns < HF_PARALLEL_MINIMUM ? 1 : (int)hf_max(1, hf_min(hf_thread_count(), rows));
+  int threads = rows * columns < HF_PARALLEL_MINIMUM ? 1 : hf_thread_count();
   float *sums = hf_scratch_new(threads * 2 * columns);
   if (!sums) return HF_NO_MEMORY;
   if (!pre && dpre != dout) memcpy(dpre, dout, (size_t)(rows * columns) * sizeof(float));
   if (pre || dbias) {
-#pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for schedule(static) if (threads > 1)
     for (int t = 0; t < threads; t++)
       FOR_ACTIVATION(activation, backward_rows, &b, sums + t * 2 * columns, rows * t / threads, rows * (t + 1) / threads)
   }

@@ -103,12 +103,12 @@ static HfStatus run_tasks(const HfAttention *a, bool is_backward, void (*run)(co
   if (a->dtype != HF_FLOAT32) return HF_UNSUPPORTED;
   int64_t longest = longest_keys(a), tasks = a->sequences * a->kv_heads, work = longest * a->head_dim * (int64_t)a->cu_q[a->sequences] * a->heads;
   if (a->dropout > 0 && longest >= DROPOUT_KEYS) return HF_UNSUPPORTED;
-  int threads = work < HF_PARALLEL_MINIMUM ? 1 : (int)hf_min(hf_thread_count(), hf_max(1, tasks));
+  int threads = work < HF_PARALLEL_MINIMUM ? 1 : hf_thread_count();
   Work measured;
   int64_t floats = lay_out(&measured, NULL, longest, a->head_dim, is_backward);
   float *scratch = hf_scratch_new(threads * floats);
   if (!scratch) return HF_NO_MEMORY;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic) if (threads > 1)
   for (int64_t i = 0; i < tasks; i++) {
     Work w;
     lay_out(&w, scratch + hf_thread_index() * floats, longest, a->head_dim, is_backward);

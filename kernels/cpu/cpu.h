@@ -19,6 +19,7 @@ static inline int hf_thread_index(void) { return 0; }
 static inline int hf_team_size(void) { return 1; }
 #endif
 
+/* A parallel region takes all threads or one (an `if` clause): libgomp ends threads when a team shrinks. */
 /* Loops over fewer elements than this are not worth waking the threads for. */
 #define HF_PARALLEL_MINIMUM 16384
 

@@ -131,7 +131,7 @@ HfStatus HF_CPU(product)(const HfMatmul *m) {
   Grid grid = choose_grid(m->m, m->n, m->batch >= threads ? 1 : threads);
   int64_t cells = (int64_t)grid.rows * grid.columns;
   HfStatus status = HF_OK;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(static) if (threads > 1)
   for (int64_t task = 0; task < m->batch * cells; task++) {
     Rectangle r = rectangle_of(m, task / cells, grid, (int)(task % cells));
     if (multiply(&r)) continue;
