@@ -127,7 +127,8 @@ static void sort_keys(Encoder *e, Key *keys, size_t count) {
   lua_State *L = e->L;
   if (count) qsort(keys, count, sizeof *keys, compare_names);
   if (e->sort_keys || !hfL_json_push_names(L, -1)) return;
-  for (lua_Integer i = 1; lua_rawgeti(L, -1, i) == LUA_TSTRING; i++, lua_pop(L, 1)) {
+  for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++, lua_pop(L, 1)) {
+    if (lua_type(L, -1) != LUA_TSTRING) continue;
     Key name = {0};
     name.text = lua_tolstring(L, -1, &name.size);
     Key *found = count ? bsearch(&name, keys, count, sizeof name, compare_names) : NULL;

@@ -1,5 +1,5 @@
 /* Lua tables that know what they are in JSON. An array has the metatable ARRAY. An object has a metatable whose field
- * `names` is the sequence of its names in order; small objects with the same names share one. */
+ * `names` is the sequence of its names in order (as hflua.ordered's have); small objects with the same names share one. */
 #include "lua_json.h"
 #include "../../runtime/lua_aux.h"
 
@@ -134,13 +134,11 @@ int hfL_json_is_array(lua_State *L, int idx) {
 }
 
 int hfL_json_push_names(lua_State *L, int idx) {
-  if (!lua_getmetatable(L, idx)) return 0;
-  lua_pushliteral(L, "__pairs");
-  lua_rawget(L, -2);
-  int ordered = lua_tocfunction(L, -1) == ordered_pairs;
-  lua_pop(L, 1);
-  if (ordered) lua_getfield(L, -1, "names");
-  lua_remove(L, ordered ? -2 : -1);
+  if (!lua_istable(L, idx) || !lua_getmetatable(L, idx)) return 0;
+  lua_pushliteral(L, "names");
+  int ordered = lua_rawget(L, -2) == LUA_TTABLE;
+  lua_remove(L, -2);
+  if (!ordered) lua_pop(L, 1);
   return ordered;
 }
 

@@ -2,6 +2,7 @@
 -- Run from the repository: build/hflua recipes/builtin/make.lua
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 local stories = dofile(here .. "/stories.lua")
+local files = require "hflua.core.files"
 local system = require "hflua.core.system"
 
 math.randomseed(2024)
@@ -17,7 +18,7 @@ local function write_pairs(path, count, seen)
       lines[#lines + 1] = ("%d\t%d\t%d\t%s\t%s"):format(label, 2 * #lines, 2 * #lines + 1, first, second)
     end
   end
-  system.write_file(path, table.concat(lines, "\n") .. "\n")
+  files.write(path, table.concat(lines, "\n") .. "\n")
 end
 
 --- Special tokens, single characters (whole and continuing), then every word of the stories by falling count.
@@ -37,13 +38,13 @@ local function write_vocabulary(path)
   for word in pairs(count) do if not known[word] then words[#words + 1] = word end end
   table.sort(words, function(a, b) return count[a] > count[b] or (count[a] == count[b] and a < b) end)
   table.move(words, 1, #words, #tokens + 1, tokens)
-  system.write_file(path, table.concat(tokens, "\n") .. "\n")
+  files.write(path, table.concat(tokens, "\n") .. "\n")
   return #tokens
 end
 
 local data, model, seen = here .. "/paraphrases", here .. "/bert", {}
-system.make_folder(data)
-system.make_folder(model)
+system.makedirs(data)
+system.makedirs(model)
 write_pairs(data .. "/train.tsv", 2400, seen)
 write_pairs(data .. "/dev.tsv", 400, seen)
 write_pairs(data .. "/test.tsv", 400, seen)

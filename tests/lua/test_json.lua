@@ -38,6 +38,7 @@ t.test("names keep their order, new ones follow sorted", function()
   t.same(json.encode(object), '{"b": 1, "c": 3, "y": 2, "z": 1}')
   t.same(json.encode(object, { sort_keys = true }), '{"b": 1, "c": 3, "y": 2, "z": 1}')
   t.same(json.encode { b = 1, a = { d = 1, c = 2 } }, '{"a": {"c": 2, "d": 1}, "b": 1}')
+  t.same(json.encode(require("hflua.ordered").new("f1", 0.5, "accuracy", 1)), '{"f1": 0.5, "accuracy": 1}')
   t.same(json.encode(json.ordered({ a = 1, b = 2, c = 3 }, { "c", "missing", "a" })), '{"c": 3, "a": 1, "b": 2}')
 end)
 
