@@ -25,7 +25,10 @@ local function loss_of(w1, w2, x, y)
   return ((out - y) ^ 2):mean()
 end
 
-t.test("10,000 steps of a custom loop keep memory flat", function()
+local sanitized = (os.getenv("HFLUA_SANITIZE") or "") ~= "" -- freed memory is kept aside then
+local resident_test = sanitized and function(name) t.skip(name, "resident memory means nothing under a sanitizer") end or t.test
+
+resident_test("10,000 steps of a custom loop keep memory flat", function()
   local w1 = (tensor.arange(8 * 32):float() % 13 / 13 - 0.5):reshape(8, 32):requires_grad_()
   local w2 = (tensor.arange(32 * 4):float() % 7 / 7 - 0.5):reshape(32, 4):requires_grad_()
   local x, y = (tensor.arange(32 * 8):float() % 5 - 2):reshape(32, 8), tensor.ones(32, 4) * 0.3
