@@ -27,7 +27,14 @@ t.test("makedirs makes parents and is content with what is there", function()
   for _, tail in ipairs { "/a/b", "/a", "" } do assert(os.remove(root .. tail)) end
 end)
 
-t.test("set_seed wants a whole number", function()
+t.test("set_seed makes the same draws come again, and wants a whole number", function()
+  local random = require "hflua.core.random"
+  local function draw()
+    hf.set_seed(42)
+    local dropped = hf.tensor.ones(64):dropout(0.5):tolist()
+    return { random.random_int64(), dropped }
+  end
+  t.same(draw(), draw())
   t.raises(function() hf.set_seed(-1) end, "set_seed: expected a whole number")
   t.raises(function() hf.set_seed("42") end, "set_seed: expected a whole number")
 end)
