@@ -3,12 +3,15 @@ local DatasetDict = require "hflua.datasets.dataset_dict"
 local cache = require "hflua.datasets.cache"
 local combine = require "hflua.datasets.combine"
 local features = require "hflua.datasets.features"
+local Dataset = require "hflua.datasets.dataset"
 require "hflua.datasets.transforms"
 require "hflua.datasets.map"
 require "hflua.datasets.splits"
 
+function Dataset:__show() return require "hflua.datasets.preview"(self) end
+
 return {
-  Dataset = require "hflua.datasets.dataset",
+  Dataset = Dataset,
   DatasetDict = DatasetDict,
   Features = features.Features,
   Value = features.Value,

@@ -70,11 +70,13 @@ local function show_function(value)
   return ("function: %s:%d"):format(info.short_src, info.linedefined)
 end
 
---- `value` as text. `path` (internal) holds the tables around it, for cycles and depth.
+--- `value` as text; a metafield `__show` says more than `__tostring` where the value stands alone. `path` (internal)
+-- holds the tables around it, for cycles and depth.
 function show.value(value, path)
   if type(value) == "string" then return quote(value) end
   if type(value) == "function" then return show_function(value) end
   local meta = getmetatable(value)
+  if not path and type(meta) == "table" and meta.__show then return meta.__show(value) end
   local has_text = type(meta) == "table" and (meta.__tostring or meta.__name)
   if type(value) == "table" and not has_text then return show_table(value, path or {}) end
   return tostring(value)
