@@ -63,7 +63,7 @@ t.test("kill -9 at any moment loses nothing that was reported as saved", functio
   local folder, kills, resume = tiny.folder(), 0, nil
   for i = 1, 40 do
     local command = ("%s 2>/dev/null & pid=$!; sleep 0.%03d; kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null"):format(
-      start(folder, resume), 60 + (i * 137) % 300)
+      start(folder, resume), 30 + (i * 37) % 90)
     os.execute(command)
     if files.type(folder .. ".final") then break end
     kills = kills + 1
