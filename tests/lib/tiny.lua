@@ -60,6 +60,13 @@ function tiny.rows(n, seed)
   return rows
 end
 
+--- Puts nonsense into all weights.
+function tiny.spoil(model)
+  tensor.no_grad(function()
+    for _, parameter in model:named_parameters() do parameter:fill_(3.5) end
+  end)
+end
+
 --- What collators and the Trainer ask of a tokenizer.
 tiny.tokenizer = { pad_token_id = 0, padding_side = "right", model_input_names = { "input_ids", "attention_mask" } }
 

@@ -5,18 +5,6 @@ local hf = require "hflua"
 local files = require "hflua.core.files"
 local checkpoint = require "hflua.trainer.checkpoint"
 
--- The log without what depends on the clock.
-local function history(trainer)
-  local rows = {}
-  for i, row in ipairs(trainer.state.log_history) do
-    rows[i] = {}
-    for key, value in pairs(row) do
-      if not key:find("_runtime$") and not key:find("_per_second$") then rows[i][key] = value end
-    end
-  end
-  return rows
-end
-
 local function names_in(folder)
   local names = {}
   for _, entry in ipairs(checkpoint.list(folder)) do names[#names + 1] = entry.step end
@@ -44,50 +32,6 @@ t.test("a checkpoint holds everything, and its manifest says what", function()
   assert(moments["norm.bias|exp_avg"] and moments["embedding|exp_avg_sq"] and moments["embedding|step"])
   files.remove(folder)
 end)
-
--- One run in one go; then one stopped after each step in turn and resumed: histories and weights must be the same to the bit.
-local function check_resume(name, given, options)
-  t.test("resume is exact: " .. name, function()
-    local folder = tiny.folder()
-    local function trainer(more)
-      local all = saving(folder, { save_steps = 1, eval_strategy = "epoch", logging_steps = 3 })
-      for _, source in ipairs { given, more or {} } do
-        for k, v in pairs(source) do all[k] = v end
-      end
-      local o = { eval_dataset = tiny.rows(6, 3), model = tiny.model(1, given.dropout_rng and 0.3 or 0.3) }
-      for k, v in pairs(options and options() or {}) do o[k] = v end
-      return tiny.trainer(all, o)
-    end
-    local whole = trainer()
-    local output = whole:train()
-    local expected, weights = history(whole), tiny.weights(whole.model)
-    files.remove(folder)
-    for stop = 1, output.global_step - 1 do
-      local first = trainer()
-      first:add_callback { on_step_end = function(_, args, state, control)
-        if state.global_step == stop then error("the machine fails", 0) end
-      end, on_save = function() end }
-      pcall(first.train, first)
-      if stop > 1 then
-        local second = trainer()
-        second.model = tiny.model(99, 0.3)
-        local again = second:train { resume_from_checkpoint = true }
-        t.same(history(second), expected, "stopped at step " .. stop)
-        t.same(tiny.weights(second.model), weights, "stopped at step " .. stop)
-        t.near(again.training_loss, output.training_loss, 0)
-      end
-      files.remove(folder)
-    end
-  end)
-end
-
-check_resume("batches in random order", {})
-check_resume("gradient accumulation", { gradient_accumulation_steps = 2, per_device_train_batch_size = 3 })
-check_resume("rows grouped by length, which draws from the global generator", { train_sampling_strategy = "group_by_length" })
-check_resume("the schedule follows the evaluations", { lr_scheduler_type = "reduce_lr_on_plateau", lr_scheduler_kwargs = { patience = 0 } })
-check_resume("SGD with momentum", { optim = "sgd", optim_args = "momentum=0.9" })
-check_resume("early stopping", { metric_for_best_model = "loss", load_best_model_at_end = false, learning_rate = 0.5, num_train_epochs = 4 },
-  function() return { callbacks = { hf.EarlyStoppingCallback { early_stopping_patience = 2 } } } end)
 
 t.test("rotation keeps the newest and the best", function()
   local folder = tiny.folder()
