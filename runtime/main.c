@@ -4,6 +4,7 @@
 #include "lua_aux.h"
 #include "repl.h"
 #include "state.h"
+#include "tensor.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,12 +60,14 @@ static const char *option_value(const CommandLine *line, int *i) {
   return *i + 1 < line->argc ? line->argv[++*i] : NULL;
 }
 
-/* --device NAME or --device=NAME: kept in HFLUA_DEVICE, where tensors and the trainer look for it. */
+/* --device NAME or --device=NAME: must be there; kept in HFLUA_DEVICE for what chooses a device. */
 static bool take_device(const CommandLine *line, int *i) {
   const char *argument = line->argv[*i], *name = strchr(argument, '=');
+  HfError err;
   if (name) name++;
   else if (*i + 1 < line->argc) name = line->argv[++*i];
   if (!name || !*name) return usage_error(argument, "needs a name: cpu, cuda, cuda:1, ...");
+  if (!hf_device_find(name, &err)) return fprintf(stderr, "hflua: %s\n", err.message), false;
   return !setenv("HFLUA_DEVICE", name, 1);
 }
 

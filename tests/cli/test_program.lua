@@ -31,6 +31,11 @@ t.test("a script gets its arguments, arg has negative indices", function()
   succeeds({}, "piped\n", "print 'piped'")
 end)
 
+t.test("-i goes on at the prompt after the script", function()
+  local result = hflua({ "-i", program.file "x = 40" }, "x + 2\n")
+  assert(result.status == 0 and result.out:find("> 42\n> ", 1, true), result.out)
+end)
+
 t.test("-- ends the options, -E ignores the environment", function()
   t.raises(function() error(hflua({ "--", "-no-such-file" }).err) end, "cannot open -no-such-file")
   local bin = program.quote(program.path)
@@ -48,7 +53,8 @@ t.test("--version names hflua, Lua and the processor; --help shows the options",
 end)
 
 t.test("a wrong command line is status 2 and says why", function()
-  for _, case in ipairs { { "--no-such", "is not an option" }, { "-e", "needs an argument" }, { "--device", "needs a name" } } do
+  for _, case in ipairs { { "--no-such", "is not an option" }, { "-e", "needs an argument" }, { "--device", "needs a name" },
+    { "--device=tpu", "device 'tpu': expected 'cpu', 'cuda' or 'cuda:N'" } } do
     local result = hflua { case[1] }
     t.same(result.status, 2)
     assert(result.err:find(case[2], 1, true), result.err)
