@@ -28,11 +28,17 @@ void hf_mt19937_seed_words(HfMt19937 *mt, const uint32_t *key, size_t count) {
   mt->position = N;
 }
 
+/* word, its right neighbour and the one M further on. */
+static uint32_t twist(uint32_t word, uint32_t right, uint32_t far) {
+  uint32_t y = (word & 0x80000000u) | (right & 0x7fffffffu);
+  return far ^ (y >> 1) ^ (-(right & 1) & 0x9908b0dfu);
+}
+
 static void renew(HfMt19937 *mt) {
-  for (uint32_t i = 0; i < N; i++) {
-    uint32_t y = (mt->word[i] & 0x80000000u) | (mt->word[(i + 1) % N] & 0x7fffffffu);
-    mt->word[i] = mt->word[(i + M) % N] ^ (y >> 1) ^ (y & 1 ? 0x9908b0dfu : 0);
-  }
+  uint32_t *word = mt->word;
+  for (int i = 0; i < N - M; i++) word[i] = twist(word[i], word[i + 1], word[i + M]);
+  for (int i = N - M; i < N - 1; i++) word[i] = twist(word[i], word[i + 1], word[i + M - N]);
+  word[N - 1] = twist(word[N - 1], word[0], word[M - 1]);
   mt->position = 0;
 }
 

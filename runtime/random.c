@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "memory.h"
+#include "random_normal.h"
 
 HfRandom *hf_random_global(void) {
   static HfRandom global;
@@ -30,11 +31,8 @@ static float next_float(HfRandom *gen) { return (float)(hf_random_u32(gen) & 0xf
 
 void hf_random_uniform(HfRandom *gen, float *out, size_t n, double from, double to) {
   float low = (float)from, width = (float)to - low;
-  for (size_t i = 0; i < n; i++) out[i] = fmaf(next_float(gen), width, low); /* fused there too */
-}
-
-void hf_random_uniform64(HfRandom *gen, double *out, size_t n, double from, double to) {
-  for (size_t i = 0; i < n; i++) out[i] = hf_random_double(gen) * (to - from) + from;
+  for (size_t i = 0; i < n; i++) out[i] = next_float(gen);
+  if (width != 1 || low != 0) hf_scale_uniform(out, n, width, low);
 }
 
 /* One value of a Box-Muller pair; the other is kept. */
@@ -47,23 +45,6 @@ static double next_normal(HfRandom *gen) {
   return radius * cos(angle);
 }
 
-/* Sixteen uniform values become normal ones: j and j + 8 are a Box-Muller pair. */
-static void normal_block(float d[16], float mean, float std) {
-  for (int j = 0; j < 8; j++) {
-    float radius = sqrtf(-2.0f * logf(1.0f - d[j])), angle = (float)(2.0 * M_PI) * d[j + 8];
-    d[j] = fmaf(radius * cosf(angle), std, mean);
-    d[j + 8] = fmaf(radius * sinf(angle), std, mean);
-  }
-}
-
-static void normal_block64(double d[16], double mean, double std) {
-  for (int j = 0; j < 8; j++) {
-    double radius = sqrt(-2.0 * log(1.0 - d[j])), angle = 2.0 * M_PI * d[j + 8];
-    d[j] = radius * cos(angle) * std + mean;
-    d[j + 8] = radius * sin(angle) * std + mean;
-  }
-}
-
 /* Blocks of 16 from one fill; the rest at the end is drawn anew as a whole block that reaches back. */
 void hf_random_normal(HfRandom *gen, float *out, size_t n, double mean, double std) {
   if (n < 16) {
@@ -71,22 +52,10 @@ void hf_random_normal(HfRandom *gen, float *out, size_t n, double mean, double s
     return;
   }
   hf_random_uniform(gen, out, n, 0, 1);
-  for (size_t i = 0; i + 16 <= n; i += 16) normal_block(out + i, (float)mean, (float)std);
+  hf_normal_blocks(out, n / 16, (float)mean, (float)std);
   if (n % 16 == 0) return;
   hf_random_uniform(gen, out + n - 16, 16, 0, 1);
-  normal_block(out + n - 16, (float)mean, (float)std);
-}
-
-void hf_random_normal64(HfRandom *gen, double *out, size_t n, double mean, double std) {
-  if (n < 16) {
-    for (size_t i = 0; i < n; i++) out[i] = next_normal(gen) * std + mean;
-    return;
-  }
-  hf_random_uniform64(gen, out, n, 0, 1);
-  for (size_t i = 0; i + 16 <= n; i += 16) normal_block64(out + i, mean, std);
-  if (n % 16 == 0) return;
-  hf_random_uniform64(gen, out + n - 16, 16, 0, 1);
-  normal_block64(out + n - 16, mean, std);
+  hf_normal_blocks(out + n - 16, 1, (float)mean, (float)std);
 }
 
 static double normal_cdf(double x) { return (1.0 + erf(x / M_SQRT2)) / 2.0; }

@@ -3,8 +3,7 @@
  *   hf_random_seed(hf_random_global(), 42);
  *   hf_random_normal(hf_random_global(), weights, n, 0.0, 0.02);   // what tensor.normal_(0, 0.02) gives there
  *
- * Everything is equal to the bit, except normal values of 16 and more at a time: PyTorch takes vector logarithms and
- * cosines there, whose last bit differs between processors (3e-7).
+ * Everything is equal to the bit (PyTorch 2 on a processor with AVX2 or AVX-512).
  */
 #ifndef HF_RANDOM_H
 #define HF_RANDOM_H
@@ -31,9 +30,7 @@ uint64_t hf_random_u64(HfRandom *gen);   /* first draw: the high half */
 double hf_random_double(HfRandom *gen);  /* [0, 1), 53 bits */
 
 void hf_random_uniform(HfRandom *gen, float *out, size_t n, double from, double to); /* rand, uniform_ */
-void hf_random_uniform64(HfRandom *gen, double *out, size_t n, double from, double to);
 void hf_random_normal(HfRandom *gen, float *out, size_t n, double mean, double std); /* randn, normal_ */
-void hf_random_normal64(HfRandom *gen, double *out, size_t n, double mean, double std);
 /* Redrawn until inside [low, high]: torch.nn.init.trunc_normal_ where more than 0.3 of the mass is inside (else an error).
  * `scratch` holds n floats. */
 bool hf_random_trunc_normal(HfRandom *gen, float *out, float *scratch, size_t n, double mean, double std, double low, double high, HfError *err);
