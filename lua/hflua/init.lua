@@ -16,7 +16,7 @@ local names = {
   Accuracy = { "hflua.metrics.accuracy" },
   range = { "hflua.range" }, tqdm = { "hflua.progress", "tqdm" }, makedirs = { "hflua.core.system", "makedirs" },
   parse_args = { "hflua.args" }, plot = { "hflua.plot", "plot" }, launch = { "hflua.launch" }, set_seed = { "hflua.seed" },
-  version = { "hflua.core.version" },
+  version = { "hflua.core.version" }, builtin = { "hflua.builtin" },
 }
 
 -- Modules whose names are also found in hf itself: hf.Trainer is hf.trainer.Trainer.
