@@ -31,25 +31,23 @@ static bool run_rms_norm(HfCall *c, HfError *err) {
 
 static const char *const reductions[] = {"none", "mean", "sum", NULL};
 
-/* -sum p log q over the classes, smoothed and weighted like the labels' form: soft targets (N, V). */
+static HfTensor *replaced(HfTensor *old, HfTensor *made) {
+  hf_tensor_release(old);
+  return made;
+}
+
+/* Targets that are probabilities (N, V): -sum over the classes of w p log q, p smoothed; the mean is over rows. Every operation
+ * passes NULL on. */
 static HfTensor *soft_cross_entropy(HfTensor *logits, HfTensor *target, HfTensor *weight, double smoothing, HfReduction reduction, HfError *err) {
-  HfTensor *t[6] = {0}, *p = target, *out = NULL;
-  int64_t last = -1, rows = logits->ndim > 1 ? hf_tensor_numel(logits) / logits->shape[logits->ndim - 1] : 1;
-  t[0] = hf_softmax(logits, -1, true, err);
-  if (smoothing > 0) {
-    t[1] = hf_unary(target, HF_MUL_SCALAR, 1 - smoothing, err);
-    p = t[2] = t[1] ? hf_unary(t[1], HF_ADD_SCALAR, smoothing / (double)logits->shape[logits->ndim - 1], err) : NULL;
-  }
-  t[3] = p && t[0] ? hf_binary(t[0], p, HF_MUL, err) : NULL;
-  if (weight && t[3]) {
-    HfTensor *weighted = hf_binary(t[3], weight, HF_MUL, err);
-    hf_tensor_release(t[3]);
-    t[3] = weighted;
-  }
-  t[4] = t[3] ? hf_reduce(t[3], HF_SUM, reduction == HF_REDUCE_NONE, &last, false, err) : NULL;
-  if (t[4]) out = hf_unary(t[4], HF_MUL_SCALAR, reduction == HF_REDUCE_MEAN ? -1.0 / (double)rows : -1.0, err);
-  for (int i = 0; i < 6; i++) hf_tensor_release(t[i]);
-  return out;
+  int64_t last = -1, classes = logits->shape[logits->ndim - 1], rows = classes ? hf_tensor_numel(logits) / classes : 0;
+  HfTensor *p = hf_unary(target, HF_MUL_SCALAR, 1 - smoothing, err);
+  p = replaced(p, hf_unary(p, HF_ADD_SCALAR, smoothing / (double)classes, err));
+  if (weight) p = replaced(p, hf_binary(p, weight, HF_MUL, err));
+  HfTensor *loss = hf_softmax(logits, -1, true, err);
+  loss = replaced(loss, hf_binary(loss, p, HF_MUL, err));
+  hf_tensor_release(p);
+  loss = replaced(loss, hf_reduce(loss, HF_SUM, reduction == HF_REDUCE_NONE, &last, false, err));
+  return replaced(loss, hf_unary(loss, HF_MUL_SCALAR, reduction == HF_REDUCE_MEAN ? -1.0 / (double)rows : -1.0, err));
 }
 
 /* Labels of one dim less than the logits: the classes stand in dim 1, as in PyTorch, and are moved to the end. */
@@ -69,6 +67,7 @@ static bool run_cross_entropy(HfCall *c, HfError *err) {
   int64_t ignore = hf_call_integer_or(c, 5, -100), class_dim = hf_call_integer_or(c, 6, logits->ndim > 1 ? 1 : 0);
   hf_call_boolean_or(c, 7, false); /* `weighted` and `soft` only describe the operands */
   hf_call_boolean_or(c, 8, false);
+  if (!logits->ndim) return hf_error_set(err, "cross_entropy: expected logits (N, classes), found a single value");
   if (!(smoothing >= 0 && smoothing <= 1)) hf_call_error(c, 4, "expected 0 .. 1, found %g", smoothing);
   HfTensor *x = classes_last(logits, class_dim, err), *soft = NULL;
   if (x && !hf_dtype_is_float(target->dtype)) out = hf_cross_entropy(x, target, weight, ignore, smoothing, reduction, err);

@@ -211,6 +211,19 @@ t.test("packed attention equals the padded one", function()
   assert(tensor.allclose(first, all:index_select(0, plan.first_rows), { atol = 1e-6 }))
 end)
 
+t.test("every function and method is in docs/api/tensor.md", function()
+  local file = assert(io.open(t.dir .. "/../docs/api/tensor.md"))
+  local text, missing = file:read "a", {}
+  file:close()
+  local known = {}
+  for name in text:gmatch "[%a_][%w_]*" do known[name] = true end
+  for _, list in ipairs { tensor, tensor.core.methods, tensor.core } do
+    for name in pairs(list) do if not known[name] then missing[#missing + 1] = name end end
+  end
+  table.sort(missing)
+  t.same(table.concat(missing, " "), "")
+end)
+
 t.test("random tensors are PyTorch's for a seed", function()
   tensor.manual_seed(0)
   t.same(tostring(tensor.rand(3)), "tensor([0.4963, 0.7682, 0.0885], shape=[3], dtype=float32)")

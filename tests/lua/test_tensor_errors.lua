@@ -101,6 +101,29 @@ t.test("errors name the line of the script, also from inside hflua's own Lua", f
   t.raises(function() return tensor.nll_loss(a, tensor.tensor { 5, 0 }) end, "test_tensor_errors.lua:", "gather")
 end)
 
+-- Every function with operands of odd shapes and dtypes, in every place: a result or an error, never a crash.
+t.test("no operation crashes on odd operands", function()
+  local odd = { tensor.tensor(2.5), tensor.tensor(1), tensor.zeros(0), tensor.zeros(0, 3), tensor.ones(1, 1, 1, 1, 1, 1, 1, 1), tensor.tensor { true },
+    tensor.ones(2, 3):t(), tensor.tensor({ 1.0, 2.0 }, { dtype = "bfloat16" }), tensor.ones(2, 1):expand(2, 4), tensor.tensor { 0, 1 }, -1, 0, 1.5, {}, { 0 }, "x",
+    tensor.tensor({ 1.0, 2.0 }, { requires_grad = true }), tensor.ones(1, 2, 2, 2), hf.null, 1 << 62 }
+  local keep = { core = true, device = true, cuda = true, checkpoint = true, custom_op = true, set_grad_enabled = true, step = true, Generator = true }
+  for _, list in ipairs { tensor, tensor.core.methods } do
+    for name, fn in pairs(list) do
+      if not keep[name] then
+        for i = 1, #odd do
+          pcall(fn, odd[i])
+          for j = 1, #odd do
+            pcall(fn, odd[i], odd[j])
+            pcall(fn, odd[i], odd[j], odd[(i * 7 + j * 3) % #odd + 1])
+            pcall(fn, odd[i], odd[j], odd[(i * 5 + j) % #odd + 1], odd[(i + j * 11) % #odd + 1])
+          end
+        end
+      end
+    end
+  end
+  assert(tensor.is_grad_enabled())
+end)
+
 t.test("an error leaves everything usable", function()
   local before = tensor.core.storage_count()
   for _ = 1, 50 do pcall(function() return (a * 2) + b end) end
