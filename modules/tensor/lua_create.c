@@ -249,10 +249,15 @@ static bool run_linspace(HfCall *c, HfError *err) {
   double start = hf_call_number(c, 0), stop = hf_call_number(c, 1);
   int64_t n = hf_call_integer(c, 2);
   if (n < 0) hf_call_error(c, 2, "expected 0 or more, found %lld", (long long)n);
-  float *host = lua_newuserdatauv(c->L, (size_t)(n + 1) * sizeof *host, 0);
+  HfDevice *device = device_or(c, 3, hf_device_cpu());
+  HfTensor *host = hf_tensor_empty(HF_FLOAT32, 1, &n, hf_device_cpu(), err);
+  if (!host) return false;
+  float *out = hf_tensor_data(host);
   double step = n > 1 ? (stop - start) / (double)(n - 1) : 0;
-  for (int64_t i = 0; i < n; i++) host[i] = (float)(i < (n + 1) / 2 ? start + step * (double)i : stop - step * (double)(n - 1 - i));
-  return return_new(c, hf_tensor_from(HF_FLOAT32, 1, &n, host, device_or(c, 3, hf_device_cpu()), err), 4);
+  for (int64_t i = 0; i < n; i++) out[i] = (float)(i < (n + 1) / 2 ? start + step * (double)i : stop - step * (double)(n - 1 - i));
+  HfTensor *t = hf_to_device(host, device, err);
+  hf_tensor_release(host);
+  return return_new(c, t, 4);
 }
 
 static bool run_eye(HfCall *c, HfError *err) {
