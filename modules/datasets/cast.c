@@ -108,13 +108,15 @@ static bool cast_text(HfBuilder *b, const HfSchema *s, const HfColumn *c, int64_
   if (c->child_count) return no_way(c, s, err);
   if (c->type == HF_COLUMN_STRING) return hf_builder_add_cell(b, c, row, err);
   if (c->type == HF_COLUMN_BOOL) {
-    const char *text = hf_column_int(c, row) ? "True" : "False";
+    const char *text = hf_column_int(c, row) ? "true" : "false";
     return hf_builder_add_text(b, text, strlen(text), err);
   }
   double value = hf_column_number(c, row);
   if (!isfinite(value)) snprintf(number, sizeof number, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
   else if (hf_column_type_is_float(c->type)) hf_double_repr(value, number);
   else snprintf(number, sizeof number, "%" PRId64, hf_column_int(c, row));
+  char *whole = strstr(number, ".0");
+  if (whole && !whole[2]) *whole = 0; /* 2.0 is written "2", as Arrow does */
   return hf_builder_add_text(b, number, strlen(number), err);
 }
 

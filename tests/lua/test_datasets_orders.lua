@@ -17,17 +17,6 @@ t.test("shuffle is default_rng(seed).permutation", function()
   t.raises(function() numbered(3):shuffle { seed = -1 } end, "seed: expected a whole number from 0 on")
 end)
 
-t.test("shuffle without a seed follows hf.set_seed", function()
-  hf.set_seed(42)
-  local a, b = numbered(50):shuffle().n, numbered(50):shuffle().n
-  hf.set_seed(42)
-  t.same(numbered(50):shuffle().n, a)
-  t.same(numbered(50):shuffle().n, b)
-  local equal = true
-  for i = 1, 50 do equal = equal and a[i] == b[i] end
-  assert(not equal, "two shuffles in a row gave the same order")
-end)
-
 t.test("train_test_split takes test first, then train", function()
   local parts = numbered(20):train_test_split { test_size = 0.1, seed = 1234 }
   t.same(parts.test.n, { 3, 9 })
@@ -38,6 +27,22 @@ t.test("train_test_split takes test first, then train", function()
   t.same(numbered(10):train_test_split({ train_size = 0.35, seed = 1 }).num_rows, { train = 3, test = 7 })
   t.raises(function() numbered(3):train_test_split { test_size = 5 } end, "test_size=5: expected a number of rows below 3")
   t.raises(function() numbered(3):train_test_split { test_size = 1.5 } end, "test_size=1.5")
+end)
+
+t.test("interleave_datasets draws as default_rng(seed).choice", function()
+  local function range(first, last)
+    local list = {}
+    for i = first, last do list[#list + 1] = i end
+    return D.Dataset.from_dict { n = list }
+  end
+  local list, opts = { range(0, 4), range(10, 19), range(30, 32) }, { probabilities = { 0.5, 0.3, 0.2 }, seed = 42 }
+  t.same(D.interleave_datasets(list, opts).n, { 10, 0, 30, 11, 1, 31, 12, 13, 2, 3, 4 }) -- Python's datasets
+end)
+
+t.test("without a seed the orders are those of np.random.seed(42)", function()
+  hf.set_seed(42)
+  t.same(numbered(8):shuffle().n, { 3, 4, 2, 7, 6, 1, 5, 0 })
+  t.same(numbered(8):shuffle().n, { 0, 3, 1, 7, 2, 5, 4, 6 })
 end)
 
 -- ---- DataLoader

@@ -5,6 +5,7 @@ local errors = require "hflua.errors"
 local features = require "hflua.datasets.features"
 local options = require "hflua.options"
 local random = require "hflua.datasets.random"
+local repr = require "hflua.repr"
 
 --- A name or a list of names as a list, each checked to be a column.
 function Dataset:_column_list(names, where)
@@ -221,23 +222,22 @@ end
 -- @param opts include_nulls (None becomes the name "None")
 function Dataset:class_encode_column(column, opts)
   opts = options.check("Dataset:class_encode_column", opts, { "include_nulls" })
-  local names, has_null = {}, false
-  for _, value in ipairs(self:unique(column)) do
-    if type(value) == "userdata" then has_null = true else names[#names + 1] = tostring(value) end
-  end
-  if has_null and opts.include_nulls then names[#names + 1] = "None" end
-  table.sort(names)
-  if #names == 0 then errors.raise("Dataset:class_encode_column: column '%s' holds no values", column) end
-  local texts = self:_cast({ [column] = features.Value("string") }, "Dataset:class_encode_column")
-  if has_null and opts.include_nulls then
-    local values = texts._table:column(column)
-    for i, value in ipairs(values) do
-      if type(value) == "userdata" then values[i] = "None" end
+  self:_require_column(column, "Dataset:class_encode_column")
+  local values, names, seen = self._table:column(column), {}, {}
+  for i, value in ipairs(values) do
+    if type(value) == "table" then errors.raise("Dataset:class_encode_column: column '%s' holds lists", column) end
+    local is_null = type(value) == "userdata"
+    if not is_null or opts.include_nulls then
+      local text = type(value) == "string" and value or repr(value)
+      if not seen[text] then names[#names + 1] = text end
+      values[i], seen[text] = text, true
     end
-    local filled = Dataset.from_dict { [column] = values }
-    texts = texts:_derive({ _table = texts._table:merge(filled._table) }, "fill")
   end
-  return texts:_cast({ [column] = features.ClassLabel { names = names } }, "Dataset:class_encode_column")
+  if #names == 0 then errors.raise("Dataset:class_encode_column: column '%s' holds no values", column) end
+  table.sort(names)
+  local texts = Dataset.from_dict({ [column] = values })
+  local encoded = self:_derive({ _table = self._table:merge(texts._table) }, "class_encode_column", column, names)
+  return encoded:_cast({ [column] = features.ClassLabel { names = names } }, "Dataset:class_encode_column")
 end
 
 -- ---- format
