@@ -122,6 +122,23 @@ t.test("collate_fn gets the rows", function()
   t.same(seen, { { 2, 0 }, { 1, 2 } })
 end)
 
+t.test("a padding collator makes the same batch of dataset rows as of a list of rows", function()
+  local ds = D.Dataset.from_dict { input_ids = { { 5, 6, 7 }, { 8 }, { 9, 9 } }, attention_mask = { { 1, 1, 1 }, { 1 }, { 1, 1 } }, label = { 1, 0, 1 } }
+  local tokenizer = { pad_token_id = 3, padding_side = "left" }
+  for _, opts in ipairs { {}, { pad_to_multiple_of = 4 }, { padding = "max_length", max_length = 6 } } do
+    opts.tokenizer = tokenizer
+    local collator = hf.DataCollatorWithPadding(opts)
+    local by_rows, by_list = collator:collate_rows(ds, { 3, 1 }), collator { ds[3], ds[1] }
+    t.same(by_rows:keys(), by_list:keys())
+    for _, name in ipairs(by_rows:keys()) do
+      t.same(by_rows[name]:tolist(), by_list[name]:tolist(), name)
+      t.same(by_rows[name].dtype, by_list[name].dtype)
+    end
+  end
+  local with_text = ds:add_column("text", { "a", "b", "c" })
+  t.same(hf.DataCollatorWithPadding({ tokenizer = tokenizer }):collate_rows(with_text, { 1 }), nil)
+end)
+
 t.test("what cannot be stacked is an error that says what to do", function()
   local ds = D.Dataset.from_dict { sentence1 = { "a", "b" }, ids = { { 1, 2 }, { 3 } }, x = { 1, hf.null } }
   local function run(column)

@@ -1,4 +1,4 @@
---- The default collator of DataLoader: rows stacked into tensors, column by column.
+--- Rows of a dataset to a batch: by the engine, by a collator, or the default of DataLoader: rows stacked into tensors, column by column.
 local Dataset = require "hflua.datasets.dataset"
 local errors = require "hflua.errors"
 local format = require "hflua.datasets.format"
@@ -50,6 +50,48 @@ local function plain_rows(list)
     batch[key] = stack(values, tostring(key))
   end
   return batch
+end
+
+-- True when every column holds numbers or lists of them, and rows would show them as they are.
+local function is_plain(ds)
+  if getmetatable(ds) ~= Dataset or ds._format then return false end
+  for _, name in ipairs(ds._table:names()) do
+    local type_of = ds._table:type(name)
+    if not format.number_type(type_of) or (type(type_of) == "table" and type(type_of[2]) == "table") then return false end
+  end
+  return true
+end
+
+--- Tokenized rows padded by the engine: the columns of `pads` ({ column = value }) to the width that widen(longest) of
+-- input_ids gives, the others stacked. nil when the dataset has other columns than numbers and lists of them, or no mask.
+function collate.padded(ds, numbers, pads, widen, left)
+  if not is_plain(ds) then return nil end
+  local source, types = ds._table, {}
+  for _, name in ipairs(source:names()) do types[name] = source:type(name) end
+  if type(types.input_ids) ~= "table" or type(types.attention_mask) ~= "table" then return nil end
+  local batch, ids = new_batch(), source:collate("input_ids", numbers, pads.input_ids, 0, left)
+  local width = widen(ids.shape[2])
+  for _, name in ipairs(source:names()) do
+    if name == "input_ids" and width == ids.shape[2] then
+      batch[name] = ids
+    elseif pads[name] and type(types[name]) == "table" then
+      batch[name] = source:collate(name, numbers, pads[name], width, left)
+    else
+      batch[name] = source:collate(name, numbers)
+    end
+  end
+  return batch
+end
+
+--- What a collator makes of these rows: by its collate_rows(dataset, numbers) where it has one that takes them, else
+-- called with a list of rows.
+function collate.by_collator(dataset, numbers, collator)
+  local by_rows = type(collator) == "table" and collator.collate_rows
+  local batch = by_rows and by_rows(collator, dataset, numbers)
+  if batch then return batch end
+  local list = {}
+  for i, row in ipairs(numbers) do list[i] = dataset[row] end
+  return collator(list)
 end
 
 --- The batch of these rows.

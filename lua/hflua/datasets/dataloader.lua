@@ -120,9 +120,7 @@ end
 local function make_batch(self, numbers)
   local dataset = self.dataset
   if not self.collate_fn then return collate.default(dataset, numbers) end
-  local list = {}
-  for i, row in ipairs(numbers) do list[i] = dataset[row] end
-  local batch = self.collate_fn(list)
+  local batch = collate.by_collator(dataset, numbers, self.collate_fn)
   if type(batch) ~= "table" and type(batch) ~= "userdata" then
     errors.raise("DataLoader: collate_fn: expected it to return a table or a tensor, found %s", type(batch))
   end

@@ -1,6 +1,7 @@
 --- BatchLoader: batches of a dataset in the order of a sampler, made by a collator. `for batch in loader do`, `#loader`;
 -- each loop is a pass of its own.
 local class = require "hflua.class"
+local by_collator = require("hflua.datasets.collate").by_collator
 local errors = require "hflua.errors"
 
 local BatchLoader = class("BatchLoader")
@@ -25,9 +26,7 @@ end
 function BatchLoader:set_epoch(epoch) self.epoch = epoch end
 
 local function collate(self, order, first, last)
-  local rows = {}
-  for i = first, last do rows[#rows + 1] = self.dataset[order[i]] end
-  local batch = self.collate_fn(rows)
+  local batch = by_collator(self.dataset, table.move(order, first, last, 1, {}), self.collate_fn)
   if type(batch) ~= "table" then errors.raise("data_collator: expected it to return a table of tensors, found %s", type(batch)) end
   return batch
 end

@@ -1,5 +1,6 @@
 --- Data collators: lists of rows made into a batch of tensors. Names, options and results are HF's.
 local class = require "hflua.class"
+local collate = require "hflua.datasets.collate"
 local errors = require "hflua.errors"
 local options = require "hflua.options"
 local ordered = require "hflua.ordered"
@@ -73,11 +74,15 @@ function Collator:setup(tokenizer, given, defaults)
   end
 end
 
+-- max_length under this collator's options; nil when none holds.
+function Collator:limit()
+  if self.padding == "max_length" and not self.max_length then return self.tokenizer.model_max_length end
+  return self.max_length
+end
+
 -- The width of input_ids under this collator's options.
 function Collator:width(features)
-  local max_length = self.max_length
-  if self.padding == "max_length" and not max_length then max_length = self.tokenizer.model_max_length end
-  return padding.width(column(features, "input_ids"), self.padding, max_length, self.pad_to_multiple_of)
+  return padding.width(column(features, "input_ids"), self.padding, self:limit(), self.pad_to_multiple_of)
 end
 
 -- Pads the tokenizer's columns and stacks the others; columns in `skip` are left out.
@@ -129,6 +134,16 @@ function collators.DataCollatorWithPadding:init(tokenizer, given)
 end
 
 function collators.DataCollatorWithPadding:collate(features) return rename_labels(self:pad(features)) end
+
+--- The same for rows of a Dataset by their numbers, padded by its engine without Lua lists in between; nil where only
+-- rows will do (text, formats, a class of the user's that collates otherwise).
+function collators.DataCollatorWithPadding:collate_rows(dataset, numbers)
+  if self.collate ~= collators.DataCollatorWithPadding.collate or getmetatable(self).__call ~= Collator.__call then return nil end
+  padding.check_token(self.tokenizer)
+  local function widen(longest) return padding.widen(longest, self.padding, self:limit(), self.pad_to_multiple_of) end
+  local batch = collate.padded(dataset, numbers, padding.values(self.tokenizer), widen, self.tokenizer.padding_side == "left")
+  return batch and rename_labels(batch)
+end
 
 -- Labels of unequal length, padded with label_pad_token_id to `width` on the tokenizer's side.
 local function pad_labels(self, features, name, width)

@@ -5,13 +5,18 @@ local padding = {}
 
 local function list_of(value) return type(value) == "userdata" and value:tolist() or value end
 
---- The length all rows are brought to: of the longest, or as `padding_mode`, `max_length` and `multiple` say.
-function padding.width(lists, mode, max_length, multiple)
-  local width = 0
-  for _, list in ipairs(lists) do width = math.max(width, #list) end
+--- The length rows are brought to whose longest has `width` values: as `mode`, `max_length` and `multiple` say.
+function padding.widen(width, mode, max_length, multiple)
   if mode == "max_length" and max_length then width = math.max(width, max_length) end
   if multiple and multiple > 0 then width = (width + multiple - 1) // multiple * multiple end
   return width
+end
+
+--- The same for lists.
+function padding.width(lists, mode, max_length, multiple)
+  local width = 0
+  for _, list in ipairs(lists) do width = math.max(width, #list) end
+  return padding.widen(width, mode, max_length, multiple)
 end
 
 -- Appends `list`, brought to `width`, to the flat list `out`.
