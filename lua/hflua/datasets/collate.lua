@@ -52,37 +52,6 @@ local function plain_rows(list)
   return batch
 end
 
--- True when every column holds numbers or lists of them, and rows would show them as they are.
-local function is_plain(ds)
-  if getmetatable(ds) ~= Dataset or ds._format then return false end
-  for _, name in ipairs(ds._table:names()) do
-    local type_of = ds._table:type(name)
-    if not format.number_type(type_of) or (type(type_of) == "table" and type(type_of[2]) == "table") then return false end
-  end
-  return true
-end
-
---- Tokenized rows padded by the engine: the columns of `pads` ({ column = value }) to the width that widen(longest) of
--- input_ids gives, the others stacked. nil when the dataset has other columns than numbers and lists of them, or no mask.
-function collate.padded(ds, numbers, pads, widen, left)
-  if not is_plain(ds) then return nil end
-  local source, types = ds._table, {}
-  for _, name in ipairs(source:names()) do types[name] = source:type(name) end
-  if type(types.input_ids) ~= "table" or type(types.attention_mask) ~= "table" then return nil end
-  local batch, ids = new_batch(), source:collate("input_ids", numbers, pads.input_ids, 0, left)
-  local width = widen(ids.shape[2])
-  for _, name in ipairs(source:names()) do
-    if name == "input_ids" and width == ids.shape[2] then
-      batch[name] = ids
-    elseif pads[name] and type(types[name]) == "table" then
-      batch[name] = source:collate(name, numbers, pads[name], width, left)
-    else
-      batch[name] = source:collate(name, numbers)
-    end
-  end
-  return batch
-end
-
 --- What a collator makes of these rows: by its collate_rows(dataset, numbers) where it has one that takes them, else
 -- called with a list of rows.
 function collate.by_collator(dataset, numbers, collator)

@@ -1,5 +1,6 @@
 --- Trainer's data loaders: samplers by the arguments, columns the model does not take left out.
 local errors = require "hflua.errors"
+local notes = require "hflua.trainer.notes"
 local samplers = require "hflua.trainer.samplers"
 local BatchLoader = require "hflua.trainer.batch_loader"
 
@@ -93,17 +94,23 @@ function data:get_train_dataloader()
   return loader(self, self.train_dataset, "training", "get_train_sampler", self.args.train_batch_size, self.args.dataloader_drop_last)
 end
 
+-- A loader whose last rows are left out says so: their number would be missed in the metrics.
+local function eval_loader(self, dataset, description)
+  local args = self.args
+  local made = loader(self, dataset, description, "get_eval_sampler", args.eval_batch_size, args.dataloader_drop_last)
+  local dropped = args.dataloader_drop_last and #dataset % args.eval_batch_size or 0
+  if dropped > 0 then notes.once("%s leaves out the last %d of %d rows (dataloader_drop_last)", description, dropped, #dataset) end
+  return made
+end
+
 --- Batches for evaluation: of `eval_dataset`, of the one with this name, or of the trainer's.
 function data:get_eval_dataloader(eval_dataset)
   if type(eval_dataset) == "string" then eval_dataset = self.eval_dataset[eval_dataset] end
-  return loader(self, eval_dataset or self.eval_dataset, "evaluation", "get_eval_sampler", self.args.eval_batch_size,
-    self.args.dataloader_drop_last)
+  return eval_loader(self, eval_dataset or self.eval_dataset, "evaluation")
 end
 
 --- Batches for prediction.
-function data:get_test_dataloader(test_dataset)
-  return loader(self, test_dataset, "prediction", "get_eval_sampler", self.args.eval_batch_size, self.args.dataloader_drop_last)
-end
+function data:get_test_dataloader(test_dataset) return eval_loader(self, test_dataset, "prediction") end
 
 --- Number of rows of a loader's dataset.
 function data:num_examples(dataloader) return #dataloader.dataset end

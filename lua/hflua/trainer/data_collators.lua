@@ -1,71 +1,52 @@
---- Data collators: lists of rows made into a batch of tensors. Names, options and results are HF's.
+--- Data collators: rows made into a batch of tensors. Names, options and results are HF's. A collator is called with a list of
+-- rows; loaders hand it rows of a dataset by their numbers (`collate_rows`), which the engine pads without Lua values in between.
 local class = require "hflua.class"
-local collate = require "hflua.datasets.collate"
 local errors = require "hflua.errors"
 local options = require "hflua.options"
-local ordered = require "hflua.ordered"
 local padding = require "hflua.trainer.padding"
 local new_batch = require "hflua.trainer.batch"
+local row_source = require "hflua.trainer.row_source"
 
 local collators = {}
 
--- Column names of the rows, in the order of the first one.
-local function column_names(features)
-  local names = {}
-  for name in ordered.pairs(features[1]) do names[#names + 1] = name end
-  return names
+local Collator = class("DataCollator")
+collators.DataCollator = Collator
+
+--- collator(features): the batch of a list of rows.
+function Collator:__call(features) return self:make(row_source.RowList(features)) end
+
+--- The batch of rows of a Dataset by their numbers; nil where a list of rows is wanted: for other kinds of datasets, and
+-- for a class of the user's that is called with rows.
+function Collator:collate_rows(dataset, numbers)
+  local is_dataset = getmetatable(dataset) == require "hflua.datasets.dataset"
+  if not is_dataset or getmetatable(self).__call ~= Collator.__call then return nil end
+  return self:make(row_source.DatasetRows(dataset, numbers))
 end
 
-local function column(features, name)
-  local values = {}
-  for i, row in ipairs(features) do
-    values[i] = row[name]
-    if values[i] == nil then errors.raise("row %d of the batch has no column '%s'", i, name) end
-  end
-  return values
-end
+--- DefaultDataCollator(): stacks; label and label_ids become labels, in front; text is dropped.
+collators.DefaultDataCollator = Collator:extend("DefaultDataCollator")
 
-local function check_features(features)
-  if type(features) ~= "table" or #features == 0 then errors.raise("data collator: expected a list of rows") end
-end
+function collators.DefaultDataCollator:init(given) options.check("DefaultDataCollator", given, { "return_tensors" }) end
 
--- label and label_ids of default_data_collator: text and None are dropped.
-local function is_number_like(value)
-  local kind = type(value)
-  return kind == "number" or kind == "boolean" or kind == "table" or kind == "userdata" and tostring(value) ~= "null"
-end
-
---- default_data_collator(features): stacks; label and label_ids become labels; text is dropped.
-function collators.default_data_collator(features)
-  check_features(features)
+function collators.DefaultDataCollator:make(rows)
   local batch = new_batch()
   for _, label in ipairs { "label", "label_ids" } do
-    if batch.labels == nil and is_number_like(features[1][label]) then
-      batch.labels = padding.stack_equal(column(features, label), label)
-    end
+    if batch.labels == nil and rows:has(label) then batch.labels = rows:stacked(label) end
   end
-  for _, name in ipairs(column_names(features)) do
-    if name ~= "label" and name ~= "label_ids" and is_number_like(features[1][name]) then
-      batch[name] = padding.stack_equal(column(features, name), name)
-    end
+  for _, name in ipairs(rows:names()) do
+    if name ~= "label" and name ~= "label_ids" and rows:has(name) then batch[name] = rows:stacked(name) end
   end
   return batch
 end
 
-local Collator = class("DataCollator")
-
-function Collator:__call(features) return self:collate(features) end
-
---- DefaultDataCollator(): default_data_collator as an object.
-collators.DefaultDataCollator = Collator:extend("DefaultDataCollator")
-function collators.DefaultDataCollator:collate(features) return collators.default_data_collator(features) end
+--- default_data_collator(features).
+collators.default_data_collator = collators.DefaultDataCollator()
 
 -- The tokenizer given first or as an option; every collator that pads begins like this.
 function Collator:setup(tokenizer, given, defaults)
-  if given == nil and type(tokenizer) == "table" and tokenizer.pad_token_id == nil and tokenizer.tokenizer then
-    tokenizer, given = nil, tokenizer
-  end
-  defaults.tokenizer = options.none
+  local is_options = given == nil and type(tokenizer) == "table" and getmetatable(tokenizer) == nil and tokenizer.pad_token_id == nil
+  if is_options then tokenizer, given = nil, tokenizer end
+  defaults.tokenizer, defaults.pad_to_multiple_of, defaults.return_tensors = options.none, options.none, options.none
   local o = options.merge(defaults, given, self.__name)
   self.tokenizer = tokenizer or o.tokenizer
   if not self.tokenizer then errors.raise("%s: needs a tokenizer", self.__name) end
@@ -74,48 +55,55 @@ function Collator:setup(tokenizer, given, defaults)
   end
 end
 
--- max_length under this collator's options; nil when none holds.
-function Collator:limit()
-  if self.padding == "max_length" and not self.max_length then return self.tokenizer.model_max_length end
-  return self.max_length
+-- The column brought to the width that this collator's options ask for.
+local function pad_column(self, rows, name, value)
+  local side, max_length = self.tokenizer.padding_side, self.max_length
+  local padded = rows:padded(name, value, side)
+  if self.padding == "max_length" and not max_length then max_length = self.tokenizer.model_max_length end
+  local width = padding.round(padded:size(1), self.padding, max_length, self.pad_to_multiple_of)
+  if width == padded:size(1) then return padded end
+  return rows:padded(name, value, side, width)
 end
 
--- The width of input_ids under this collator's options.
-function Collator:width(features)
-  return padding.width(column(features, "input_ids"), self.padding, self:limit(), self.pad_to_multiple_of)
+-- 1 for each token there is.
+local function make_attention_mask(self, rows, width)
+  local lists = {}
+  for i, ids in ipairs(rows:lists "input_ids") do
+    lists[i] = {}
+    for j = 1, #ids do lists[i][j] = 1 end
+  end
+  return padding.stack(lists, width, 0, self.tokenizer.padding_side)
 end
 
 -- Pads the tokenizer's columns and stacks the others; columns in `skip` are left out.
-function Collator:pad(features, skip)
-  check_features(features)
-  if features[1].input_ids == nil then
-    errors.raise("%s: the rows have no 'input_ids' to pad, only: %s", self.__name, table.concat(column_names(features), ", "))
+function Collator:pad(rows, skip)
+  if not rows:has "input_ids" then
+    errors.raise("%s: the rows have no 'input_ids' to pad, only: %s", self.__name, table.concat(rows:names(), ", "))
   end
   padding.check_token(self.tokenizer)
-  local batch, values, width = new_batch(), padding.values(self.tokenizer), self:width(features)
-  for _, name in ipairs(column_names(features)) do
-    if not (skip and skip[name]) then
-      local rows = column(features, name)
-      if values[name] then
-        batch[name] = padding.stack(rows, width, values[name], self.tokenizer.padding_side)
-      else
-        batch[name] = padding.stack_equal(rows, name)
-      end
+  local batch, values, side = new_batch(), padding.values(self.tokenizer), self.tokenizer.padding_side
+  local ids = pad_column(self, rows, "input_ids", values.input_ids)
+  for _, name in ipairs(rows:names()) do
+    if name == "input_ids" then
+      batch[name] = ids
+    elseif not (skip and skip[name]) then
+      batch[name] = values[name] and rows:padded(name, values[name], side, ids:size(1)) or rows:stacked(name)
     end
   end
-  if batch.attention_mask == nil then
-    local ones = {}
-    for i, ids in ipairs(column(features, "input_ids")) do
-      ones[i] = {}
-      for j = 1, #padding.list_of(ids) do ones[i][j] = 1 end
-    end
-    batch.attention_mask = padding.stack(ones, width, 0, self.tokenizer.padding_side)
-  end
+  if batch.attention_mask == nil then batch.attention_mask = make_attention_mask(self, rows, ids:size(1)) end
   return batch
 end
 
--- label, label_ids -> labels, at the end of the batch as HF has it.
-local function rename_labels(batch)
+--- DataCollatorWithPadding{ tokenizer =, padding = true | "longest" | "max_length", max_length =, pad_to_multiple_of = }.
+collators.DataCollatorWithPadding = Collator:extend("DataCollatorWithPadding")
+
+function collators.DataCollatorWithPadding:init(tokenizer, given)
+  self:setup(tokenizer, given, { padding = options.none, max_length = options.none })
+end
+
+-- label and label_ids become labels, at the end of the batch as HF has it.
+function collators.DataCollatorWithPadding:make(rows)
+  local batch = self:pad(rows)
   for _, name in ipairs { "label", "label_ids" } do
     if batch[name] ~= nil then
       batch.labels = batch[name]
@@ -125,68 +113,37 @@ local function rename_labels(batch)
   return batch
 end
 
---- DataCollatorWithPadding{ tokenizer =, padding = true | "longest" | "max_length", max_length =, pad_to_multiple_of = }.
-collators.DataCollatorWithPadding = Collator:extend("DataCollatorWithPadding")
+local labels_only = { label = true, labels = true }
 
-function collators.DataCollatorWithPadding:init(tokenizer, given)
-  self:setup(tokenizer, given, { padding = options.none, max_length = options.none, pad_to_multiple_of = options.none,
-    return_tensors = options.none })
+local function label_column(rows)
+  return rows:has "label" and "label" or rows:has "labels" and "labels" or nil
 end
 
-function collators.DataCollatorWithPadding:collate(features) return rename_labels(self:pad(features)) end
-
---- The same for rows of a Dataset by their numbers, padded by its engine without Lua lists in between; nil where only
--- rows will do (text, formats, a class of the user's that collates otherwise).
-function collators.DataCollatorWithPadding:collate_rows(dataset, numbers)
-  if self.collate ~= collators.DataCollatorWithPadding.collate or getmetatable(self).__call ~= Collator.__call then return nil end
-  padding.check_token(self.tokenizer)
-  local function widen(longest) return padding.widen(longest, self.padding, self:limit(), self.pad_to_multiple_of) end
-  local batch = collate.padded(dataset, numbers, padding.values(self.tokenizer), widen, self.tokenizer.padding_side == "left")
-  return batch and rename_labels(batch)
-end
-
--- Labels of unequal length, padded with label_pad_token_id to `width` on the tokenizer's side.
-local function pad_labels(self, features, name, width)
-  local rows = column(features, name)
-  width = width or padding.width(rows, self.padding, self.max_length, self.pad_to_multiple_of)
-  return padding.stack(rows, width, self.label_pad_token_id, self.tokenizer.padding_side)
-end
-
-local function label_column(features)
-  return features[1].label ~= nil and "label" or "labels"
-end
-
---- DataCollatorForTokenClassification{ tokenizer =, padding =, max_length =, pad_to_multiple_of =, label_pad_token_id = -100 }.
+--- DataCollatorForTokenClassification{ tokenizer =, padding =, max_length =, pad_to_multiple_of =, label_pad_token_id = -100 }:
+-- labels are padded with the tokens.
 collators.DataCollatorForTokenClassification = Collator:extend("DataCollatorForTokenClassification")
 
 function collators.DataCollatorForTokenClassification:init(tokenizer, given)
-  self:setup(tokenizer, given, { padding = options.none, max_length = options.none, pad_to_multiple_of = options.none,
-    label_pad_token_id = -100, return_tensors = options.none })
+  self:setup(tokenizer, given, { padding = options.none, max_length = options.none, label_pad_token_id = -100 })
 end
 
-function collators.DataCollatorForTokenClassification:collate(features)
-  check_features(features)
-  local name = label_column(features)
-  local batch = self:pad(features, { label = true, labels = true })
-  if features[1][name] ~= nil then
-    batch.labels = pad_labels(self, features, name, batch.input_ids.shape[2])
-  end
+function collators.DataCollatorForTokenClassification:make(rows)
+  local name, batch = label_column(rows), self:pad(rows, labels_only)
+  if name then batch.labels = rows:padded(name, self.label_pad_token_id, self.tokenizer.padding_side, batch.input_ids:size(1)) end
   return batch
 end
 
---- DataCollatorForSeq2Seq{ tokenizer =, model =, ... }: labels have a width of their own.
+--- DataCollatorForSeq2Seq{ tokenizer =, model =, padding =, max_length =, pad_to_multiple_of =, label_pad_token_id = -100 }: labels
+-- have a width of their own.
 collators.DataCollatorForSeq2Seq = Collator:extend("DataCollatorForSeq2Seq")
 
 function collators.DataCollatorForSeq2Seq:init(tokenizer, given)
-  self:setup(tokenizer, given, { padding = options.none, max_length = options.none, pad_to_multiple_of = options.none,
-    label_pad_token_id = -100, return_tensors = options.none, model = options.none })
+  self:setup(tokenizer, given, { padding = options.none, max_length = options.none, label_pad_token_id = -100, model = options.none })
 end
 
-function collators.DataCollatorForSeq2Seq:collate(features)
-  check_features(features)
-  local name = label_column(features)
-  local batch = self:pad(features, { label = true, labels = true })
-  if features[1][name] ~= nil then batch.labels = pad_labels(self, features, name) end
+function collators.DataCollatorForSeq2Seq:make(rows)
+  local name, batch = label_column(rows), self:pad(rows, labels_only)
+  if name then batch.labels = pad_column(self, rows, name, self.label_pad_token_id) end
   if batch.labels and self.model and self.model.prepare_decoder_input_ids_from_labels then
     batch.decoder_input_ids = self.model:prepare_decoder_input_ids_from_labels(batch.labels)
   end
@@ -197,29 +154,104 @@ end
 collators.DataCollatorWithFlattening = Collator:extend("DataCollatorWithFlattening")
 
 function collators.DataCollatorWithFlattening:init(given)
-  local o = options.merge({ return_position_ids = true, separator_id = -100, return_tensors = options.none,
-    return_flash_attn_kwargs = false, return_seq_idx = false }, given, "DataCollatorWithFlattening")
+  local o = options.merge({ return_position_ids = true, separator_id = -100, return_tensors = options.none }, given,
+    "DataCollatorWithFlattening")
   for name, value in pairs(o) do self[name] = value end
 end
 
-local function append(out, list, first)
-  for i, value in ipairs(padding.list_of(list)) do out[#out + 1] = i == 1 and first or value end
+-- One row (1, N) of all lists; each begins with `first` where that is given.
+local function flat_row(lists, first)
+  local out = {}
+  for _, list in ipairs(lists) do
+    table.move(list, 1, #list, #out + 1, out)
+    if first and #list > 0 then out[#out - #list + 1] = first end
+  end
+  return padding.stack({ out }, #out, 0)
 end
 
-function collators.DataCollatorWithFlattening:collate(features)
-  check_features(features)
-  local ids, labels, positions, batch = {}, {}, {}, new_batch()
-  for _, row in ipairs(features) do
-    append(ids, row.input_ids)
-    append(labels, row.labels or row.input_ids, self.separator_id)
-    for i = 0, #padding.list_of(row.input_ids) - 1 do positions[#positions + 1] = i end
+local function positions_of(lists)
+  local positions = {}
+  for i, list in ipairs(lists) do
+    positions[i] = {}
+    for j = 1, #list do positions[i][j] = j - 1 end
   end
-  batch.input_ids = padding.stack({ ids }, #ids, 0)
-  batch.labels = padding.stack({ labels }, #labels, 0)
-  if self.return_position_ids then batch.position_ids = padding.stack({ positions }, #positions, 0) end
+  return positions
+end
+
+function collators.DataCollatorWithFlattening:make(rows)
+  local batch, ids = new_batch(), rows:lists "input_ids"
+  batch.input_ids = flat_row(ids)
+  batch.labels = flat_row(rows:has "labels" and rows:lists "labels" or ids, self.separator_id)
+  if self.return_position_ids then batch.position_ids = flat_row(positions_of(ids)) end
   return batch
 end
 
-collators.DataCollator = Collator
+--- DataCollatorForLanguageModeling{ tokenizer =, mlm = true, mlm_probability = 0.15, mask_replace_prob = 0.8,
+-- random_replace_prob = 0.1, seed =, pad_to_multiple_of = }. mlm: masks tokens by PyTorch's draws, labels elsewhere -100;
+-- mlm = false: labels are the ids, -100 wherever the id is that of padding.
+collators.DataCollatorForLanguageModeling = Collator:extend("DataCollatorForLanguageModeling")
+
+local LanguageModeling = collators.DataCollatorForLanguageModeling
+
+function LanguageModeling:init(tokenizer, given)
+  self:setup(tokenizer, given, { mlm = true, mlm_probability = 0.15, mask_replace_prob = 0.8, random_replace_prob = 0.1, seed = options.none })
+  if not self.mlm then return end
+  if self.tokenizer.mask_token_id == nil then
+    errors.raise("DataCollatorForLanguageModeling: this tokenizer has no mask token, which masked language modeling needs; mlm = false trains a causal model")
+  end
+  for _, name in ipairs { "mlm_probability", "mask_replace_prob", "random_replace_prob" } do
+    if self[name] < 0 or self[name] > 1 then errors.raise("DataCollatorForLanguageModeling: %s: expected a number from 0 to 1, found %s", name, self[name]) end
+  end
+  if self.mask_replace_prob + self.random_replace_prob > 1 then
+    errors.raise("DataCollatorForLanguageModeling: mask_replace_prob and random_replace_prob: their sum must not be above 1")
+  end
+  if self.seed then self.generator = require("hflua.core.random").generator(self.seed) end
+end
+
+-- True where an id is one of the tokenizer's special ones.
+local function special_positions(self, ids)
+  local special
+  for _, id in ipairs(self.tokenizer.all_special_ids) do
+    local here = ids:eq(id)
+    special = special and special:logical_or(here) or here
+  end
+  return special
+end
+
+-- Draws 1 with chance p at every position (0 where `never` is true); true where it is 1.
+local function draw(self, shape, p, never)
+  local tensor = require "hflua.tensor"
+  local chances = tensor.full(shape, p, { dtype = "float32" })
+  if never then chances = chances:masked_fill(never, 0.0) end
+  return tensor.bernoulli(chances, { generator = self.generator }):bool()
+end
+
+-- ids and labels of a masked batch. The draws come in PyTorch's order: which positions, which become the mask, which of the
+-- rest become another word, and a word for every position.
+local function mask_tokens(self, ids, special)
+  local tensor, shape = require "hflua.tensor", ids.shape
+  local masked = draw(self, shape, self.mlm_probability, special)
+  local labels = tensor.where(masked, ids, ids * 0 - 100)
+  local replaced = draw(self, shape, self.mask_replace_prob):logical_and(masked)
+  local inputs = tensor.where(replaced, ids * 0 + self.tokenizer.mask_token_id, ids)
+  if self.mask_replace_prob == 1 or self.random_replace_prob == 0 then return inputs, labels end
+  local share = self.random_replace_prob / (1 - self.mask_replace_prob)
+  local random = draw(self, shape, share):logical_and(masked):logical_and(replaced:logical_not())
+  local words = tensor.randint(0, #self.tokenizer, shape, { generator = self.generator })
+  return tensor.where(random, words, inputs), labels
+end
+
+function LanguageModeling:make(rows)
+  local batch = self:pad(rows)
+  local given_special = batch.special_tokens_mask
+  batch.special_tokens_mask = nil
+  if self.mlm then
+    local special = given_special and given_special:bool() or special_positions(self, batch.input_ids)
+    batch.input_ids, batch.labels = mask_tokens(self, batch.input_ids, special)
+  else
+    batch.labels = batch.input_ids:masked_fill(batch.input_ids:eq(self.tokenizer.pad_token_id), -100)
+  end
+  return batch
+end
 
 return collators

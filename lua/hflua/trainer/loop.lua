@@ -296,6 +296,7 @@ local function new_state(self, counts)
   local state = states.TrainerState()
   state:compute_steps(self.args, counts.max_steps)
   state.train_batch_size = self.args.train_batch_size
+  state.stateful_callbacks = self.callback_handler:states(self.control)
   self.state = state
 end
 

@@ -3,20 +3,21 @@ local errors = require "hflua.errors"
 
 local padding = {}
 
-local function list_of(value) return type(value) == "userdata" and value:tolist() or value end
+--- The list that a value is, or that a tensor holds.
+function padding.list_of(value) return type(value) == "userdata" and value:tolist() or value end
 
---- The length rows are brought to whose longest has `width` values: as `mode`, `max_length` and `multiple` say.
-function padding.widen(width, mode, max_length, multiple)
-  if mode == "max_length" and max_length then width = math.max(width, max_length) end
-  if multiple and multiple > 0 then width = (width + multiple - 1) // multiple * multiple end
+--- The length of the longest list, at least `width`.
+function padding.width(lists, width)
+  width = width or 0
+  for _, list in ipairs(lists) do width = math.max(width, #list) end
   return width
 end
 
---- The same for lists.
-function padding.width(lists, mode, max_length, multiple)
-  local width = 0
-  for _, list in ipairs(lists) do width = math.max(width, #list) end
-  return padding.widen(width, mode, max_length, multiple)
+--- `width` raised to max_length when `mode` is "max_length", then to a multiple of `multiple`.
+function padding.round(width, mode, max_length, multiple)
+  if mode == "max_length" and max_length then width = math.max(width, max_length) end
+  if multiple and multiple > 0 then width = (width + multiple - 1) // multiple * multiple end
+  return width
 end
 
 -- Appends `list`, brought to `width`, to the flat list `out`.
@@ -38,10 +39,10 @@ local function is_float(list)
   return false
 end
 
---- A tensor (rows, width) of lists of numbers; float32 when `value` or a number is a float.
+--- A tensor (rows, width) of lists of numbers; float32 when one of them is a float.
 function padding.stack(lists, width, value, side)
   local out, tensor = {}, require "hflua.tensor"
-  for _, list in ipairs(lists) do append_row(out, list_of(list), width, value, side == "left") end
+  for _, list in ipairs(lists) do append_row(out, list, width, value, side == "left") end
   local dtype = is_float(out) and "float32" or "int64"
   return tensor.tensor(out, { dtype = dtype }):reshape { #lists, width }
 end
@@ -83,7 +84,5 @@ function padding.values(tokenizer)
   return { input_ids = tokenizer.pad_token_id, attention_mask = 0, token_type_ids = tokenizer.pad_token_type_id or 0,
     special_tokens_mask = 1 }
 end
-
-padding.list_of = list_of
 
 return padding
