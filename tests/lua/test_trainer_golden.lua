@@ -98,11 +98,12 @@ local function check_state(trainer, path)
   check_tree(state, expected, "trainer_state")
 end
 
--- Final weights, wherever float32 and float64 runs end alike.
+-- Final weights, wherever float32 and float64 runs end alike: the gradient of key biases is zero but for rounding.
 local function check_weights(model, path, drift)
   local expected = hf.safetensors.load_file(path)
   for name, value in pairs(model:state_dict()) do
-    if not drift or (drift[name] or 0) <= 1e-6 then golden.close(value, expected[name], 1e-5, name) end
+    local loose = drift and (drift[name] or 0) > 1e-6 or not drift and name:find("key.bias", 1, true)
+    if not loose then golden.close(value, expected[name], 1e-5, name) end
   end
 end
 
