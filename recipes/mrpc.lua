@@ -9,7 +9,7 @@
 local hf = require "hflua"
 local datasets, models, tensor, tokenizer, trainer = hf.datasets, hf.models, hf.tensor, hf.tokenizer, hf.trainer
 
-local config, training = hf.parse_args({
+local config, training, given = hf.parse_args({
   builtin = false,              -- true: the model and the pairs that come with hflua, offline
   model = "bert-base-uncased",  -- a folder, or a name in the local cache
   data_dir = "",                -- a folder with MRPC's files, when they are not in the cache
@@ -17,7 +17,7 @@ local config, training = hf.parse_args({
 
 if config.builtin then
   config.model, config.data_dir = hf.builtin "bert", hf.builtin "paraphrases"
-  training:default { learning_rate = 3e-4, save_strategy = "no", logging_steps = 100 }  -- a small model learns faster
+  training = training:with { learning_rate = given.learning_rate or 5e-4, logging_steps = given.logging_steps or 100 }  -- small models learn faster
 end
 
 hf.set_seed(training.seed)  -- the new classifier is drawn before Trainer sets the seed

@@ -159,7 +159,8 @@ local function print_help(path, targets, has_training)
   if has_training then print("and every option of TrainingArguments, as --name=value") end
 end
 
---- A copy of `config` changed by the command line, and one of `training`. `arguments` stands in for the global `arg`.
+--- A copy of `config` changed by the command line, one of `training`, and a table of the training options it named.
+-- `arguments` stands in for the global `arg`.
 return function(config, training, arguments)
   if type(config) ~= "table" then errors.raise("parse_args: expected a table of settings, found %s", type(config)) end
   arguments = arguments or arg or {}
@@ -174,5 +175,5 @@ return function(config, training, arguments)
   if training then add_training_arguments(targets, changes) end
   local i = 1
   while i <= #arguments do i = i + take(arguments, i, targets) end
-  return drop_unset(merged), training and training:with(changes)
+  return drop_unset(merged), training and training:with(changes), changes
 end
