@@ -52,10 +52,13 @@ function data:remove_unused_columns(dataset, description)
   return select_in_rows(dataset, names)
 end
 
+--- Is this a table of splits as load_dataset gives it?
+function data.is_dataset_dict(value) return (getmetatable(value) or {}).__name == "DatasetDict" end
+
 local function check_dataset(dataset, what)
   if dataset == nil then errors.raise("Trainer: %s needs a dataset", what) end
   if type(dataset) ~= "table" then errors.raise("Trainer: %s: expected a dataset or a list of rows, found %s", what, type(dataset)) end
-  if type(dataset.values) == "function" then
+  if data.is_dataset_dict(dataset) then
     errors.raise("Trainer: %s: this is a DatasetDict; choose a split, such as ds.train", what)
   end
   if #dataset == 0 then errors.raise("Trainer: %s: the dataset has no rows", what) end

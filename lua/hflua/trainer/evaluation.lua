@@ -2,6 +2,7 @@
 local errors = require "hflua.errors"
 local options = require "hflua.options"
 local ordered = require "hflua.ordered"
+local data = require "hflua.trainer.data"
 local notes = require "hflua.trainer.notes"
 local speed = require "hflua.trainer.speed"
 
@@ -207,7 +208,7 @@ local function evaluate_each(self, datasets, ignore_keys, prefix)
 end
 
 local function is_named_datasets(value)
-  return type(value) == "table" and (getmetatable(value) == nil and #value == 0 or type(value.values) == "function")
+  return type(value) == "table" and (getmetatable(value) == nil and #value == 0 or data.is_dataset_dict(value))
 end
 
 local function steps_of(rows, batch_size) return (rows + batch_size - 1) // batch_size end
