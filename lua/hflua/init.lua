@@ -15,7 +15,7 @@ local names = {
   load_metric = { "hflua.evaluate", "load" },
   Accuracy = { "hflua.metrics.accuracy" },
   range = { "hflua.range" }, tqdm = { "hflua.progress", "tqdm" }, makedirs = { "hflua.core.system", "makedirs" },
-  parse_args = { "hflua.args" }, plot = { "hflua.plot", "plot" }, launch = { "hflua.launch" }, builtin = { "hflua.builtin" }, set_seed = { "hflua.seed" },
+  parse_args = { "hflua.args" }, plot = { "hflua.plot", "plot" }, launch = { "hflua.launch" }, set_seed = { "hflua.seed" },
   version = { "hflua.core.version" }, builtin = { "hflua.builtin" },
 }
 
