@@ -9,6 +9,7 @@ local sources = {
     "DataCollatorForLanguageModeling" },
   callbacks = { "TrainerCallback", "DefaultFlowCallback", "PrinterCallback", "ProgressCallback", "EarlyStoppingCallback",
     "CallbackHandler" },
+  accelerator = { Accelerator = true },
   state = { "TrainerState", "TrainerControl" },
   schedules = { "LambdaLR", "ReduceLROnPlateau", "GreedyLR", "get_scheduler", "get_constant_schedule",
     "get_constant_schedule_with_warmup", "get_linear_schedule_with_warmup", "get_cosine_schedule_with_warmup",

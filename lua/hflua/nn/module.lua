@@ -171,13 +171,14 @@ function Module:requires_grad_(value)
   return self
 end
 
---- Moves (or converts) every parameter and buffer: a device, a dtype name, or both as `to` of tensors takes them.
+--- Moves (or converts) every parameter and buffer: a device, a dtype name, or both as `to` of tensors takes them. Those that are
+-- there already stay the same objects, so that an optimizer made before goes on stepping them.
 function Module:to(where)
   local moved = {}
   walk_tensors(self, "", function(_, value, owner, key)
     if not moved[value] then
       local new = tensor.no_grad(function() return value:to(where) end)
-      if not rawequal(new, value) then new = new:detach() end
+      if new == value then new = value else new = new:detach() end
       new.requires_grad = value.requires_grad
       moved[value] = new
     end
