@@ -8,6 +8,7 @@
 static void free_matcher(HfMatcher *matcher) {
   hf_vocab_free(&matcher->patterns);
   memset(matcher->longest, 0, sizeof matcher->longest);
+  matcher->first = 0;
 }
 
 void hf_added_tokens_free(HfAddedTokens *list) {
@@ -80,7 +81,9 @@ bool hf_added_tokens_put(HfAddedTokens *list, const HfAddedToken *token, HfError
 static bool add_pattern(HfMatcher *matcher, const char *text, size_t size, size_t index, HfError *err) {
   if (!size || hf_vocab_find(&matcher->patterns, text, size) >= 0) return true;
   if (!hf_vocab_add(&matcher->patterns, text, size, (int32_t)index, err)) return false;
-  uint32_t *longest = &matcher->longest[(unsigned char)text[0]];
+  unsigned char first = (unsigned char)text[0];
+  matcher->first = matcher->patterns.count == 1 || matcher->first == first ? first : -1;
+  uint32_t *longest = &matcher->longest[first];
   if (size > *longest) *longest = (uint32_t)size;
   return true;
 }
@@ -166,11 +169,21 @@ static size_t skip_spaces(const char *text, size_t size, size_t at) {
   return at;
 }
 
+/* The next place from `at` on where a pattern may begin. */
+static size_t next_candidate(const HfMatcher *matcher, HfSpan in, size_t at) {
+  if (matcher->first > 0) {
+    const char *found = memchr(in.bytes + at, matcher->first, in.size - at);
+    return found ? (size_t)(found - in.bytes) : in.size;
+  }
+  while (at < in.size && !matcher->longest[(unsigned char)in.bytes[at]]) at++;
+  return at;
+}
+
 bool hf_added_tokens_split(const HfAddedTokens *list, const HfMatcher *matcher, bool skip_special, HfSpan in, size_t base,
                            HfPieceList *out, HfError *err) {
   size_t done = 0;
   for (size_t at = 0, taken = 0; matcher->patterns.count && at < in.size; at += taken) {
-    while (at < in.size && !matcher->longest[(unsigned char)in.bytes[at]]) at++;
+    at = next_candidate(matcher, in, at);
     if (at == in.size) break;
     taken = 1;
     int32_t index = match_at(matcher, in.bytes + at, in.size - at, &taken);

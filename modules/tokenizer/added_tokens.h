@@ -22,6 +22,7 @@ typedef struct HfAddedToken {
 typedef struct HfMatcher {
   HfVocab patterns;      /* text -> index of the added token */
   uint32_t longest[256]; /* of the patterns that begin with a byte; 0: none does */
+  int first;             /* the byte all patterns begin with, -1: several, 0: there are none */
 } HfMatcher;
 
 typedef struct HfAddedTokens {

@@ -7,7 +7,8 @@
 
 enum { KIND_SPACE, KIND_PUNCTUATION, KIND_WORD, KIND_OTHER };
 
-#define CACHE_WORDS (1u << 14)
+#define SHORT_BITS 15 /* places for short words: 512 KiB */
+#define LONG_BITS 12  /* places for other runs: 256 KiB */
 
 static bool is_bert_pipeline(const HfTokenizer *t) {
   return t->normalizers.count == 1 && t->normalizers.steps[0].kind == &hf_normalizer_bert && t->pre_tokenizers.count == 1 &&
@@ -19,7 +20,7 @@ static uint8_t byte_kind(const HfNormalizer *bert, unsigned c) {
   uint32_t set = hf_unicode_set(c);
   if (c >= 0x80 || (bert->bert.clean_text && (set & HF_BERT_REMOVED))) return KIND_OTHER;
   if ((set & HF_SPACE) || (bert->bert.clean_text && (set & HF_BERT_TO_SPACE))) return KIND_SPACE;
-  return set & HF_PUNCTUATION ? KIND_PUNCTUATION : KIND_WORD;
+  return set & HF_PUNCTUATION ? KIND_PUNCTUATION : set & HF_REGEX_WORD ? KIND_WORD : KIND_OTHER;
 }
 
 /* The one token of a punctuation character; false when there is neither it nor an unknown token. */
@@ -43,39 +44,43 @@ HfBertSweep *hf_bert_sweep_new(const HfTokenizer *t, HfError *err) {
   return sweep;
 }
 
-/* ---- the cache */
+/* ---- the caches */
 
-typedef struct Key { uint64_t low, high; } Key;
+static bool make_cache(HfWordCache *cache, HfError *err) {
+  if (!cache->words) cache->words = hf_calloc(((size_t)1 << SHORT_BITS) * sizeof *cache->words, "word cache", err);
+  if (!cache->runs) cache->runs = hf_calloc(((size_t)1 << LONG_BITS) * sizeof *cache->runs, "word cache", err);
+  return cache->words && cache->runs;
+}
 
-static inline Key make_key(const char *word, size_t size, size_t readable) {
-  Key key = {0, 0};
-  if (readable >= HF_CACHE_BYTES) {
-    memcpy(&key, word, sizeof key);
-    if (size < 8) key.low &= ((uint64_t)1 << 8 * size) - 1, key.high = 0;
-    else if (size < 16) key.high &= ((uint64_t)1 << 8 * (size - 8)) - 1;
-  } else {
-    memcpy(&key, word, size);
-  }
+static inline HfShortWord *short_place(const HfWordCache *cache, uint64_t key) {
+  return &cache->words[key * 0x9E3779B97F4A7C15u >> (64 - SHORT_BITS)];
+}
+
+/* The bytes of a run, zeros behind. */
+static inline HfLongKey long_key(const char *run, size_t size) {
+  HfLongKey key = {{0}};
+  memcpy(key.part, run, size);
   return key;
 }
 
-static inline HfCachedWord *cache_place(const HfWordCache *cache, Key key, size_t size) {
-  uint64_t hash = (key.low ^ size) * 0x9E3779B97F4A7C15u;
-  hash = (hash ^ hash >> 32 ^ key.high) * 0xD6E8FEB86659FD93u;
-  return &cache->words[hash >> 40 & (CACHE_WORDS - 1)];
+static inline HfLongRun *long_place(const HfWordCache *cache, HfLongKey key) {
+  uint64_t hash = (key.part[0] * 0x9E3779B97F4A7C15u) ^ (key.part[1] * 0xC2B2AE3D27D4EB4Fu) ^ (key.part[2] * 0xD6E8FEB86659FD93u);
+  return &cache->runs[hf_hash_finish(hash) >> (64 - LONG_BITS)];
 }
 
-static bool make_cache(HfWordCache *cache, HfError *err) {
-  if (!cache->words) cache->words = hf_calloc(CACHE_WORDS * sizeof *cache->words, "word cache", err);
-  return cache->words != NULL;
-}
-
-static void remember(HfWordCache *cache, Key key, size_t size, const HfTokens *tokens, size_t from) {
+static void remember_short(HfShortWord *place, uint64_t key, const HfTokens *tokens, size_t from) {
   size_t count = tokens->count - from;
-  if (count > HF_CACHE_IDS || count > size) return; /* more ids than bytes would not fit the room reserved */
-  HfCachedWord *place = cache_place(cache, key, size);
-  *place = (HfCachedWord){{key.low, key.high}, (uint8_t)size, (uint8_t)count, {0}};
+  if (count < 1 || count > 2) return;
+  *place = (HfShortWord){key, {tokens->ids[from], count == 2 ? tokens->ids[from + 1] : -1}};
+}
+
+static void remember_long(HfLongRun *place, HfLongKey key, size_t size, const HfTokens *tokens, size_t from) {
+  size_t count = tokens->count - from;
+  if (count > HF_LONG_IDS || count > size) return; /* more ids than bytes would not fit the room reserved */
+  *place = (HfLongRun){.key = key};
   memcpy(place->ids, tokens->ids + from, count * sizeof *place->ids);
+  place->size = (uint8_t)size;
+  place->count = (uint8_t)count;
 }
 
 /* ---- words */
@@ -104,13 +109,8 @@ static bool add_run(const HfTokenizer *t, HfWorkspace *w, const char *run, size_
   return true;
 }
 
-static bool add_unknown_run(const HfTokenizer *t, HfWorkspace *w, const char *run, size_t size, bool ascii, HfError *err) {
-  if (ascii && size <= LOWER_BYTES) return add_ascii_word(t, &w->tokens, run, size, err);
-  return add_run(t, w, run, size, err);
-}
-
 /* Where the run that begins at `at` ends; *ascii: it is letters and digits alone. */
-static inline size_t run_end(const HfBertSweep *sweep, const char *text, size_t size, size_t at, bool *ascii) {
+static size_t run_end(const HfBertSweep *sweep, const char *text, size_t size, size_t at, bool *ascii) {
   const uint8_t *kind = sweep->kind;
   while (at < size && kind[(unsigned char)text[at]] == KIND_WORD) at++;
   *ascii = at == size || kind[(unsigned char)text[at]] != KIND_OTHER;
@@ -119,33 +119,90 @@ static inline size_t run_end(const HfBertSweep *sweep, const char *text, size_t 
   return at;
 }
 
+#define SLACK 16 /* ids that may be written beyond those that the bytes left can give */
+
+/* The ids of a run that is not a short word; its end goes to *at. */
+static bool sweep_run(const HfTokenizer *t, HfWorkspace *w, const char *text, size_t size, size_t *at, HfError *err) {
+  bool ascii;
+  const char *run = text + *at;
+  size_t end = run_end(t->sweep, text, size, *at, &ascii), length = end - *at, before = w->tokens.count;
+  bool fits = length <= sizeof(HfLongKey);
+  HfLongKey key = long_key(run, fits ? length : 0);
+  HfLongRun *place = long_place(&w->cache, key);
+  *at = end;
+  if (fits && place->size == length && !memcmp(&place->key, &key, sizeof key)) {
+    memcpy(w->tokens.ids + before, place->ids, sizeof place->ids);
+    w->tokens.count += place->count;
+    return true;
+  }
+  bool done = ascii && length <= LOWER_BYTES ? add_ascii_word(t, &w->tokens, run, length, err) : add_run(t, w, run, length, err);
+  if (!done || !hf_tokens_reserve(&w->tokens, size - end + SLACK, err)) return false;
+  if (fits) remember_long(place, key, length, &w->tokens, before);
+  return true;
+}
+
+/* The ids of a short word the cache does not know. */
+static bool sweep_new_word(const HfTokenizer *t, HfWorkspace *w, const char *word, size_t length, size_t left, uint64_t key, HfError *err) {
+  size_t before = w->tokens.count;
+  if (!add_ascii_word(t, &w->tokens, word, length, err) || !hf_tokens_reserve(&w->tokens, left + SLACK, err)) return false;
+  remember_short(short_place(&w->cache, key), key, &w->tokens, before);
+  return true;
+}
+
+/* ---- the sweep */
+
+#define EACH(byte) ((uint64_t)(byte) * 0x0101010101010101u)
+
+/* Up to 8 bytes, the first in the low end, zeros behind the text. */
+static inline uint64_t load_bytes(const char *text, size_t left) {
+  uint64_t bytes = 0;
+  memcpy(&bytes, text, left < 8 ? left : 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  bytes = __builtin_bswap64(bytes);
+#endif
+  return bytes;
+}
+
+/* How many bytes at the low end are ASCII letters or digits: all eight are compared at once, each in its top bit. */
+static inline unsigned word_length(uint64_t bytes) {
+  uint64_t seven = bytes & EACH(0x7F), lower = seven | EACH(0x20);
+  uint64_t letter = (lower + EACH(0x80 - 'a')) & ~(lower + EACH(0x7F - 'z'));
+  uint64_t digit = (seven + EACH(0x80 - '0')) & ~(seven + EACH(0x7F - '9'));
+  uint64_t other = ~((letter | digit) & ~bytes) & EACH(0x80);
+  return other ? (unsigned)__builtin_ctzll(other) / 8 : 8;
+}
+
 bool hf_bert_sweep_run(const HfTokenizer *t, HfWorkspace *w, const char *text, size_t size, HfError *err) {
   const HfBertSweep *sweep = t->sweep;
   HfTokens *tokens = &w->tokens;
-  if (!make_cache(&w->cache, err) || !hf_tokens_reserve(tokens, size + HF_CACHE_IDS, err)) return false;
+  if (!make_cache(&w->cache, err) || !hf_tokens_reserve(tokens, size + SLACK, err)) return false;
   for (size_t at = 0; at < size;) {
-    unsigned char c = (unsigned char)text[at];
-    if (sweep->kind[c] == KIND_SPACE) { at++; continue; }
-    if (sweep->kind[c] == KIND_PUNCTUATION) { tokens->ids[tokens->count++] = sweep->single[c]; at++; continue; }
-    bool ascii;
-    size_t end = run_end(sweep, text, size, at, &ascii), length = end - at;
-    bool cached = length <= HF_CACHE_BYTES;
-    Key key = {0, 0};
-    if (cached) {
-      key = make_key(text + at, length, size - at);
-      const HfCachedWord *hit = cache_place(&w->cache, key, length);
-      if (hit->size == length && hit->key[0] == key.low && hit->key[1] == key.high) {
-        memcpy(tokens->ids + tokens->count, hit->ids, sizeof hit->ids);
-        tokens->count += hit->count;
-        at = end;
+    uint64_t bytes = load_bytes(text + at, size - at);
+    unsigned length = word_length(bytes);
+    if (!length) {
+      unsigned char c = (unsigned char)bytes;
+      if (sweep->kind[c] == KIND_OTHER) {
+        if (!sweep_run(t, w, text, size, &at, err)) return false;
         continue;
       }
+      if (sweep->kind[c] == KIND_PUNCTUATION) tokens->ids[tokens->count++] = sweep->single[c];
+      at++;
+      continue;
     }
-    size_t before = tokens->count;
-    if (!add_unknown_run(t, w, text + at, length, ascii, err)) return false;
-    if (cached) remember(&w->cache, key, length, tokens, before);
-    at = end;
-    if (!hf_tokens_reserve(tokens, size - at + HF_CACHE_IDS, err)) return false;
+    if (length == 8 || (at + length < size && sweep->kind[(unsigned char)(bytes >> 8 * length)] == KIND_OTHER)) {
+      if (!sweep_run(t, w, text, size, &at, err)) return false;
+      continue;
+    }
+    uint64_t key = bytes & (((uint64_t)1 << 8 * length) - 1);
+    const HfShortWord *hit = short_place(&w->cache, key);
+    if (hit->key == key) {
+      tokens->ids[tokens->count] = hit->ids[0];
+      tokens->ids[tokens->count + 1] = hit->ids[1];
+      tokens->count += 1 + (hit->ids[1] >= 0);
+    } else if (!sweep_new_word(t, w, text + at, length, size - at - length, key, err)) {
+      return false;
+    }
+    at += length + ((unsigned char)(bytes >> 8 * length) == ' ');
   }
   return true;
 }

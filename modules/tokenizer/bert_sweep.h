@@ -1,5 +1,5 @@
 /* BERT's whole pipeline in one sweep over the text, for ids alone. Runs of ASCII letters and digits are looked up, as they
- * stand, in a cache from bytes to ids; what is not there, and everything beyond ASCII up to the next ASCII space or
+ * stand, in caches from bytes to ids; what is not there, and everything beyond ASCII up to the next ASCII space or
  * punctuation, goes through the general pipeline once. */
 #ifndef HF_BERT_SWEEP_H
 #define HF_BERT_SWEEP_H
@@ -8,17 +8,25 @@
 #include <stdint.h>
 #include "error.h"
 
-#define HF_CACHE_IDS 3   /* ids of one cached word */
-#define HF_CACHE_BYTES 16
+/* A word of up to 7 letters and digits, and its one or two tokens: four of them share a cache line. */
+typedef struct HfShortWord {
+  uint64_t key;   /* the bytes, zeros behind; 0: free */
+  int32_t ids[2]; /* the second is -1 for a word of one token */
+} HfShortWord;
 
-typedef struct HfCachedWord {
-  uint64_t key[2]; /* the bytes, zeros behind */
-  uint8_t size, count;
-  int32_t ids[HF_CACHE_IDS];
-} HfCachedWord;
+/* Any other run of bytes. */
+#define HF_LONG_IDS 9
+typedef struct HfLongKey { uint64_t part[3]; } HfLongKey; /* up to 24 bytes, zeros behind */
+typedef struct HfLongRun {
+  HfLongKey key;
+  uint8_t size, count; /* size 0: free */
+  int32_t ids[HF_LONG_IDS];
+} HfLongRun;
 
+/* One place per hash: the last word of it stays. */
 typedef struct HfWordCache {
-  HfCachedWord *words; /* (HF_CACHE_WORDS), one place per hash; NULL: not made yet */
+  HfShortWord *words; /* NULL: not made yet */
+  HfLongRun *runs;
 } HfWordCache;
 
 typedef struct HfBertSweep {
@@ -32,7 +40,7 @@ struct HfWorkspace;
 
 /* A sweep for the tokenizer's options, NULL with *err untouched when its pipeline is another one. */
 HfBertSweep *hf_bert_sweep_new(const struct HfTokenizer *t, HfError *err);
-/* The ids of a piece of text without added tokens, at the end of w->tokens. `end`: of the bytes that may be read. */
+/* The ids of a piece of text without added tokens, at the end of w->tokens. */
 bool hf_bert_sweep_run(const struct HfTokenizer *t, struct HfWorkspace *w, const char *text, size_t size, HfError *err);
 
 #endif

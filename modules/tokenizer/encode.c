@@ -6,26 +6,8 @@
 #include "memory.h"
 #include "tokenizer.h"
 
-/* Tokens of one sequence, in the workspace of the thread that made them. */
-typedef struct Sequence {
-  size_t begin, count;
-  int thread;
-} Sequence;
-
-/* One row of the result: the part of each sequence it shows. */
-typedef struct Row {
-  size_t sample;
-  size_t begin[2], end[2];
-} Row;
-
-typedef struct Rows {
-  Row *items;
-  size_t count, capacity;
-} Rows;
-
 void hf_encoding_free(HfEncoding *e) {
-  void *arrays[] = {e->ends, e->samples, e->ids, e->type_ids, e->special, e->attention, e->sequences, e->offsets, e->words};
-  for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) hf_free(arrays[i]);
+  hf_free(e->block);
   *e = (HfEncoding){0};
 }
 
@@ -35,7 +17,8 @@ size_t hf_tokenizer_special_count(const HfTokenizer *t, bool pair) { return temp
 
 /* ---- texts to tokens */
 
-#define PARALLEL_BYTES 16384 /* below this a second thread costs more than it brings */
+#define PARALLEL_BYTES 16384 /* below these a second thread costs more than it brings */
+#define PARALLEL_TOKENS 65536
 
 static int thread_count(const HfBatchInput *in) {
 #ifdef _OPENMP
@@ -82,23 +65,28 @@ static bool first_error(const HfTokenizer *t, int threads, int sides, HfError *e
   return hf_error_prefix(err, "tokenizer: row %lld%s", (long long)(first->failed / sides + 1), first->failed % sides ? " (pair)" : "");
 }
 
-static bool tokenize_all(HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, Sequence *sequences, HfError *err) {
+/* Sequence i by thread `thread`, unless that thread has failed already. */
+static void tokenize_one(HfTokenizer *t, const HfBatchInput *in, bool split_special, int64_t i, int thread) {
+  HfWorkspace *w = &t->workspaces[thread];
+  if (w->failed >= 0) return;
+  size_t begin = w->tokens.count;
+  if (!tokenize_sequence(t, w, in, (size_t)i, split_special, &w->err)) w->failed = i;
+  t->sequences[i] = (HfSequence){begin, w->tokens.count - begin, thread};
+}
+
+static bool tokenize_all(HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, HfError *err) {
   int threads = thread_count(in);
   int64_t count = (int64_t)in->rows * in->sides;
+  bool split_special = options->split_special_tokens;
   if (!prepare_workspaces(t, threads, options->detailed, err)) return false;
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (threads > 1)
-  for (int64_t i = 0; i < count; i++) {
-    int thread = 0;
-#ifdef _OPENMP
-    thread = omp_get_thread_num();
-#endif
-    HfWorkspace *w = &t->workspaces[thread];
-    if (w->failed >= 0) continue;
-    sequences[i].begin = w->tokens.count;
-    sequences[i].thread = thread;
-    if (!tokenize_sequence(t, w, in, (size_t)i, options->split_special_tokens, &w->err)) w->failed = i;
-    sequences[i].count = w->tokens.count - sequences[i].begin;
+  if (threads == 1) { /* without the cost of a team of one */
+    for (int64_t i = 0; i < count; i++) tokenize_one(t, in, split_special, i, 0);
+    return first_error(t, threads, in->sides, err);
   }
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
+  for (int64_t i = 0; i < count; i++) tokenize_one(t, in, split_special, i, omp_get_thread_num());
+#endif
   return first_error(t, threads, in->sides, err);
 }
 
@@ -160,9 +148,9 @@ static void window(const Windows *w, size_t i, size_t *begin, size_t *end) {
   }
 }
 
-static bool add_row(Rows *rows, size_t sample, const Windows *sides, size_t a, size_t b, HfError *err) {
+static bool add_row(HfRows *rows, size_t sample, const Windows *sides, size_t a, size_t b, HfError *err) {
   if (!hf_array_grow((void **)&rows->items, rows->count, &rows->capacity, sizeof *rows->items, "rows", err)) return false;
-  Row *row = &rows->items[rows->count++];
+  HfRow *row = &rows->items[rows->count++];
   row->sample = sample;
   window(&sides[0], a, &row->begin[0], &row->end[0]);
   window(&sides[1], b, &row->begin[1], &row->end[1]);
@@ -171,7 +159,7 @@ static bool add_row(Rows *rows, size_t sample, const Windows *sides, size_t a, s
 
 /* The row and, if asked for, its overflow. The order is that of merging the template from left to right: each further part
  * of the first sequence with all of the second, then the first part with the further ones of the second. */
-static bool add_rows(Rows *rows, size_t sample, const Windows sides[2], int first, bool overflow, HfError *err) {
+static bool add_rows(HfRows *rows, size_t sample, const Windows sides[2], int first, bool overflow, HfError *err) {
   if (!add_row(rows, sample, sides, 0, 0, err)) return false;
   if (!overflow) return true;
   for (size_t i = 1; i < sides[first].count; i++)
@@ -189,31 +177,31 @@ static int first_sequence(const HfTemplate *template) {
   return 0;
 }
 
-static bool truncate_rows(const HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, const Sequence *sequences, Rows *rows, HfError *err) {
+static bool truncate_rows(HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, HfError *err) {
   const HfTemplate *template = template_of(t, in->sides);
   size_t special = options->add_special_tokens ? template->special : 0;
   /* A length that the special tokens alone exceed leaves the text as it is, as in Hugging Face's tokenizers. */
   bool truncate = options->truncation != HF_TRUNCATE_NONE && options->max_length >= special;
   int first = in->sides == 2 ? first_sequence(template) : 0;
   for (size_t r = 0; r < in->rows; r++) {
-    const Sequence *s = sequences + r * (size_t)in->sides;
+    const HfSequence *s = t->sequences + r * (size_t)in->sides;
     size_t have[2] = {s[0].count, in->sides == 2 ? s[1].count : 0}, keep[2] = {have[0], have[1]};
     Windows sides[2];
     if (truncate && !kept_lengths(options->truncation, options->max_length - special, have, in->sides, keep, err)) return false;
     if (!make_windows(have[0], keep[0], options, &sides[0], err) || !make_windows(have[1], keep[1], options, &sides[1], err)) return false;
-    if (!add_rows(rows, r, sides, first, options->overflow, err)) return false;
+    if (!add_rows(&t->rows, r, sides, first, options->overflow, err)) return false;
   }
   return true;
 }
 
 /* ---- rows to arrays */
 
-static size_t row_length(const Row *row, const HfTemplate *template, const HfEncodeOptions *options) {
+static size_t row_length(const HfRow *row, const HfTemplate *template, const HfEncodeOptions *options) {
   size_t length = options->add_special_tokens ? template->special : 0;
   return length + (row->end[0] - row->begin[0]) + (row->end[1] - row->begin[1]);
 }
 
-static size_t padded_length(const Rows *rows, const HfTemplate *template, const HfEncodeOptions *options) {
+static size_t padded_length(const HfRows *rows, const HfTemplate *template, const HfEncodeOptions *options) {
   size_t length = options->pad_length;
   for (size_t i = 0; options->padding == HF_PAD_LONGEST && i < rows->count; i++) {
     size_t own = row_length(&rows->items[i], template, options);
@@ -223,15 +211,28 @@ static size_t padded_length(const Rows *rows, const HfTemplate *template, const 
   return length;
 }
 
-static bool allocate(HfEncoding *out, size_t rows, size_t tokens, bool detailed, HfError *err) {
+static size_t bytes_per_token(const HfEncodeOptions *options) {
+  const HfEncoding *e = NULL;
+  return sizeof *e->ids + sizeof *e->type_ids + sizeof *e->special + sizeof *e->attention + sizeof *e->sequences +
+         (options->detailed ? sizeof *e->offsets + sizeof *e->words : 0);
+}
+
+/* Places the arrays in one block: the wide ones first, so that each is aligned. */
+static void place_arrays(HfEncoding *out, char *at, size_t rows, size_t tokens, bool detailed) {
   out->rows = rows;
-  return (out->ends || (out->ends = hf_malloc(rows * sizeof *out->ends, "encoding", err))) &&
-         (out->samples = hf_malloc(rows * sizeof *out->samples, "encoding", err)) &&
-         (out->ids = hf_malloc(tokens * sizeof *out->ids, "encoding", err)) &&
-         (out->type_ids = hf_malloc(tokens, "encoding", err)) && (out->special = hf_malloc(tokens, "encoding", err)) &&
-         (out->attention = hf_malloc(tokens, "encoding", err)) && (out->sequences = hf_malloc(tokens, "encoding", err)) &&
-         (!detailed || ((out->offsets = hf_malloc(tokens * sizeof *out->offsets, "encoding", err)) &&
-                        (out->words = hf_malloc(tokens * sizeof *out->words, "encoding", err))));
+  out->ends = (size_t *)at;
+  out->samples = out->ends + rows;
+  out->ids = (int32_t *)(out->samples + rows);
+  at = (char *)(out->ids + tokens);
+  if (detailed) {
+    out->offsets = (uint32_t(*)[2])at;
+    out->words = (int32_t *)(out->offsets + tokens);
+    at = (char *)(out->words + tokens);
+  }
+  out->type_ids = (uint8_t *)at;
+  out->special = out->type_ids + tokens;
+  out->attention = out->special + tokens;
+  out->sequences = (int8_t *)(out->attention + tokens);
 }
 
 /* Marks `count` tokens at `at` as special tokens or padding. */
@@ -258,13 +259,13 @@ static void copy_tokens(HfEncoding *out, size_t at, const HfTokens *tokens, size
   memcpy(out->words + at, tokens->words + from, count * sizeof *out->words);
 }
 
-static void write_row(const HfTokenizer *t, const HfTemplate *template, const HfEncodeOptions *options, const Sequence *sequences,
-                      const Row *row, size_t at, size_t padding, HfEncoding *out) {
+static void write_row(const HfTokenizer *t, const HfTemplate *template, const HfEncodeOptions *options, const HfSequence *sequences,
+                      const HfRow *row, size_t at, size_t padding, HfEncoding *out) {
   if (options->pad_left) fill(out, at, padding, options->pad_id, options->pad_type_id, 0), at += padding;
   for (size_t i = 0; i < template->count; i++) {
     HfTemplatePart part = template->parts[i];
     if (part.sequence >= 0) {
-      const Sequence *s = &sequences[part.sequence];
+      const HfSequence *s = &sequences[part.sequence];
       size_t count = row->end[part.sequence] - row->begin[part.sequence];
       copy_tokens(out, at, &t->workspaces[s->thread].tokens, s->begin + row->begin[part.sequence], count, part);
       at += count;
@@ -275,33 +276,64 @@ static void write_row(const HfTokenizer *t, const HfTemplate *template, const Hf
   if (!options->pad_left) fill(out, at, padding, options->pad_id, options->pad_type_id, 0);
 }
 
-static bool write_rows(const HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, const Sequence *sequences, const Rows *rows, HfEncoding *out, HfError *err) {
-  const HfTemplate *template = template_of(t, in->sides);
-  size_t padded = options->padding == HF_PAD_NONE ? 0 : padded_length(rows, template, options), total = 0;
-  if (!(out->ends = hf_malloc(rows->count * sizeof *out->ends, "encoding", err))) return false;
+/* Length of each row with its padding, into t->rows; the sum and the bytes they take. */
+static bool measure_rows(HfTokenizer *t, int sides, const HfEncodeOptions *options, size_t *bytes, HfError *err) {
+  const HfTemplate *template = template_of(t, sides);
+  HfRows *rows = &t->rows;
+  size_t padded = options->padding == HF_PAD_NONE ? 0 : padded_length(rows, template, options);
+  uint64_t tokens = 0, size, heads;
   for (size_t i = 0; i < rows->count; i++) {
-    total += max_size(row_length(&rows->items[i], template, options), padded);
-    out->ends[i] = total;
+    rows->items[i].length = max_size(row_length(&rows->items[i], template, options), padded);
+    if (!hf_add_u64(&tokens, tokens, rows->items[i].length)) return hf_error_memory(err, "encoding", SIZE_MAX);
   }
-  if (total > INT64_MAX / 64) return hf_error_memory(err, "encoding", SIZE_MAX);
-  if (!allocate(out, rows->count, total, options->detailed, err)) return false;
-#pragma omp parallel for schedule(static) if (total > 65536)
-  for (size_t i = 0; i < rows->count; i++) {
-    const Row *row = &rows->items[i];
-    size_t begin = hf_encoding_begin(out, i), length = row_length(row, template, options);
-    out->samples[i] = row->sample;
-    write_row(t, template, options, sequences + row->sample * (size_t)in->sides, row, begin, out->ends[i] - begin - length, out);
-  }
+  if (!hf_mul_u64(&size, tokens, bytes_per_token(options)) || !hf_mul_u64(&heads, rows->count, 2 * sizeof(size_t)) ||
+      !hf_add_u64(&size, size, heads) || size > SIZE_MAX / 2)
+    return hf_error_memory(err, "encoding", SIZE_MAX);
+  rows->tokens = tokens;
+  *bytes = size;
   return true;
 }
 
+static void write_one(const HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, size_t i, HfEncoding *out) {
+  const HfTemplate *template = template_of(t, in->sides);
+  const HfRow *row = &t->rows.items[i];
+  size_t padding = row->length - row_length(row, template, options);
+  out->samples[i] = row->sample;
+  write_row(t, template, options, t->sequences + row->sample * (size_t)in->sides, row, hf_encoding_begin(out, i), padding, out);
+}
+
+void hf_tokenizer_encode_write(const HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, void *block, HfEncoding *out) {
+  const HfRows *rows = &t->rows;
+  size_t end = 0;
+  place_arrays(out, block, rows->count, rows->tokens, options->detailed);
+  for (size_t i = 0; i < rows->count; i++) out->ends[i] = end += rows->items[i].length;
+  if (rows->tokens < PARALLEL_TOKENS) {
+    for (size_t i = 0; i < rows->count; i++) write_one(t, in, options, i, out);
+    return;
+  }
+#pragma omp parallel for schedule(static)
+  for (size_t i = 0; i < rows->count; i++) write_one(t, in, options, i, out);
+}
+
+static bool reserve_sequences(HfTokenizer *t, size_t count, HfError *err) {
+  if (count <= t->sequence_capacity) return true;
+  HfSequence *grown = hf_realloc(t->sequences, count * sizeof *grown, "batch", err);
+  if (!grown) return false;
+  t->sequences = grown;
+  t->sequence_capacity = count;
+  return true;
+}
+
+bool hf_tokenizer_encode_prepare(HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, size_t *bytes, HfError *err) {
+  t->rows.count = 0;
+  return reserve_sequences(t, in->rows * (size_t)in->sides, err) && tokenize_all(t, in, options, err) &&
+         truncate_rows(t, in, options, err) && measure_rows(t, in->sides, options, bytes, err);
+}
+
 bool hf_tokenizer_encode(HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, HfEncoding *out, HfError *err) {
-  Rows rows = {0};
-  Sequence *sequences = hf_malloc(in->rows * (size_t)in->sides * sizeof *sequences, "batch", err);
-  bool done = sequences && tokenize_all(t, in, options, sequences, err) && truncate_rows(t, in, options, sequences, &rows, err) &&
-              write_rows(t, in, options, sequences, &rows, out, err);
-  if (!done) hf_encoding_free(out);
-  hf_free(sequences);
-  hf_free(rows.items);
-  return done;
+  size_t bytes;
+  *out = (HfEncoding){0};
+  if (!hf_tokenizer_encode_prepare(t, in, options, &bytes, err) || !(out->block = hf_malloc(bytes, "encoding", err))) return false;
+  hf_tokenizer_encode_write(t, in, options, out->block, out);
+  return true;
 }

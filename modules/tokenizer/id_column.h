@@ -1,5 +1,5 @@
 /* A column of whole number lists in two arrays: what a tokenizer hands to a dataset without making Lua tables. In Lua a
- * box with the metatable HF_ID_COLUMN. */
+ * userdata with the metatable HF_ID_COLUMN that holds the struct and, behind it, the arrays. */
 #ifndef HF_ID_COLUMN_H
 #define HF_ID_COLUMN_H
 #include <stdint.h>

@@ -5,7 +5,6 @@
 #include "id_column.h"
 #include "lua_aux.h"
 #include "lua_aux_tensor.h"
-#include "memory.h"
 
 typedef enum Column { INPUT_IDS, TOKEN_TYPE_IDS, ATTENTION_MASK, SPECIAL_TOKENS_MASK, OFFSET_MAPPING, LENGTH, SAMPLES } Column;
 static const char *const column_names[] = {"input_ids", "token_type_ids", "attention_mask", "special_tokens_mask",
@@ -13,14 +12,13 @@ static const char *const column_names[] = {"input_ids", "token_type_ids", "atten
 
 static HfEncoding *check_encoding(lua_State *L) { return luaL_checkudata(L, 1, HFL_ENCODING); }
 
-HfEncoding *hfL_new_encoding(lua_State *L) {
-  HfEncoding *e = lua_newuserdatauv(L, sizeof *e, 0);
+HfEncoding *hfL_new_encoding(lua_State *L, size_t bytes, void **block) {
+  HfEncoding *e = lua_newuserdatauv(L, sizeof *e + bytes, 0);
   *e = (HfEncoding){0};
+  *block = e + 1;
   luaL_setmetatable(L, HFL_ENCODING);
   return e;
 }
-
-static int encoding_gc(lua_State *L) { return hf_encoding_free(check_encoding(L)), 0; }
 
 static int encoding_len(lua_State *L) { return lua_pushinteger(L, (lua_Integer)check_encoding(L)->rows), 1; }
 
@@ -57,9 +55,10 @@ static void push_row(lua_State *L, const HfEncoding *e, Column column, size_t ro
   size_t begin = hf_encoding_begin(e, row), end = e->ends[row];
   if (column == OFFSET_MAPPING) { push_offsets(L, e, begin, end); return; }
   lua_createtable(L, to_count(end - begin), 0);
+  int table = lua_gettop(L);
   for (size_t i = begin; i < end; i++) {
     lua_pushinteger(L, value_at(e, column, i));
-    lua_rawseti(L, -2, (lua_Integer)(i - begin + 1));
+    lua_rawseti(L, table, (lua_Integer)(i - begin + 1));
   }
 }
 
@@ -161,44 +160,35 @@ static int encoding_tensor(lua_State *L) {
 
 /* ---- packed columns */
 
-static int id_column_gc(lua_State *L) {
-  HfIdColumn *column = luaL_checkudata(L, 1, HF_ID_COLUMN);
-  hf_free(column->offsets);
-  hf_free(column->values);
-  *column = (HfIdColumn){0};
-  return 0;
-}
-
 static int id_column_len(lua_State *L) { return lua_pushinteger(L, ((HfIdColumn *)luaL_checkudata(L, 1, HF_ID_COLUMN))->rows), 1; }
 
-static bool fill_column(HfIdColumn *out, const HfEncoding *e, Column column, HfError *err) {
-  size_t tokens = e->rows ? e->ends[e->rows - 1] : 0, count = is_scalar(column) ? e->rows : tokens;
-  if (!(out->values = hf_malloc(count * sizeof *out->values, "column", err))) return false;
-  for (size_t i = 0; i < count; i++) out->values[i] = (int32_t)value_at(e, column, i);
-  out->rows = (int64_t)e->rows;
-  if (is_scalar(column)) return true;
-  if (!(out->offsets = hf_malloc((e->rows + 1) * sizeof *out->offsets, "column", err))) return false;
-  for (size_t row = 0; row <= e->rows; row++) out->offsets[row] = row ? (int64_t)e->ends[row - 1] : 0;
-  return true;
+/* An id column with room for its arrays behind it. */
+static HfIdColumn *new_id_column(lua_State *L, size_t rows, size_t count, bool scalar) {
+  size_t heads = scalar ? 0 : (rows + 1) * sizeof(int64_t);
+  HfIdColumn *out = lua_newuserdatauv(L, sizeof *out + heads + count * sizeof(int32_t), 0);
+  *out = (HfIdColumn){.rows = (int64_t)rows, .offsets = scalar ? NULL : (int64_t *)(out + 1)};
+  out->values = (int32_t *)((char *)(out + 1) + heads);
+  luaL_setmetatable(L, HF_ID_COLUMN);
+  return out;
 }
 
 /* packed(name): an id column. */
 static int encoding_packed(lua_State *L) {
-  HfError err;
   const HfEncoding *e = check_encoding(L);
   Column column = check_column(L, e);
   if (column == OFFSET_MAPPING) return hfL_errorf(L, "encoding: offset_mapping has no packed form");
-  HfIdColumn *out = lua_newuserdatauv(L, sizeof *out, 0);
-  *out = (HfIdColumn){0};
-  luaL_setmetatable(L, HF_ID_COLUMN);
-  return fill_column(out, e, column, &err) ? 1 : hfL_raise(L, &err);
+  size_t count = is_scalar(column) || !e->rows ? e->rows : e->ends[e->rows - 1];
+  HfIdColumn *out = new_id_column(L, e->rows, count, is_scalar(column));
+  for (size_t i = 0; i < count; i++) out->values[i] = (int32_t)value_at(e, column, i);
+  for (size_t row = 0; out->offsets && row <= e->rows; row++) out->offsets[row] = row ? (int64_t)e->ends[row - 1] : 0;
+  return 1;
 }
 
 static const luaL_Reg encoding_methods[] = {
-  {"__gc", encoding_gc}, {"__close", encoding_gc}, {"__len", encoding_len}, {"column", encoding_column}, {"row", encoding_row},
+  {"__len", encoding_len}, {"column", encoding_column}, {"row", encoding_row},
   {"word_ids", encoding_word_ids}, {"sequence_ids", encoding_sequence_ids}, {"longest", encoding_longest},
   {"tensor", encoding_tensor}, {"packed", encoding_packed}, {NULL, NULL}};
-static const luaL_Reg id_column_methods[] = {{"__gc", id_column_gc}, {"__close", id_column_gc}, {"__len", id_column_len}, {NULL, NULL}};
+static const luaL_Reg id_column_methods[] = {{"__len", id_column_len}, {NULL, NULL}};
 
 void hfL_register_encoding(lua_State *L) {
   hfL_newclass(L, HFL_ENCODING, encoding_methods);

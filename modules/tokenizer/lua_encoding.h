@@ -8,7 +8,7 @@
 
 /* Registers the classes of encodings and id columns. */
 void hfL_register_encoding(lua_State *L);
-/* Pushes an empty encoding. */
-HfEncoding *hfL_new_encoding(lua_State *L);
+/* Pushes an encoding with `bytes` bytes of memory of its own, at *block: Lua's collector counts and frees them. */
+HfEncoding *hfL_new_encoding(lua_State *L, size_t bytes, void **block);
 
 #endif

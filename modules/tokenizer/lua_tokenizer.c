@@ -205,9 +205,12 @@ static int encode(lua_State *L) {
   HfInput few[2];
   int sides;
   bool batched = collect(L, bits & SPLIT_WORDS, &texts, few, &sides);
-  HfEncoding *out = hfL_new_encoding(L);
   HfBatchInput in = {texts.items, texts.starts, texts.sequences / (size_t)sides, sides};
-  if (!hf_tokenizer_encode(t, &in, &options, out, &err)) return hfL_raise(L, &err);
+  size_t bytes;
+  void *block;
+  if (!hf_tokenizer_encode_prepare(t, &in, &options, &bytes, &err)) return hfL_raise(L, &err);
+  HfEncoding *out = hfL_new_encoding(L, bytes, &block);
+  hf_tokenizer_encode_write(t, &in, &options, block, out);
   lua_pushboolean(L, batched);
   return 2;
 }

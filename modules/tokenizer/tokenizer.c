@@ -12,6 +12,7 @@ static void free_workspace(HfWorkspace *w) {
   hf_normalizer_scratch_free(&w->scratch);
   hf_tokens_free(&w->tokens);
   hf_free(w->cache.words);
+  hf_free(w->cache.runs);
 }
 
 static void free_workspaces(HfTokenizer *t) {
@@ -24,6 +25,8 @@ static void free_workspaces(HfTokenizer *t) {
 void hf_tokenizer_free(HfTokenizer *t) {
   if (!t) return;
   free_workspaces(t);
+  hf_free(t->sequences);
+  hf_free(t->rows.items);
   hf_free(t->sweep);
   hf_normalizers_free(&t->normalizers);
   hf_pre_tokenizers_free(&t->pre_tokenizers);

@@ -37,6 +37,26 @@ typedef struct HfWorkspace {
   int64_t failed;     /* the sequence err is about, -1: none */
 } HfWorkspace;
 
+/* Tokens of one sequence, in the workspace of the thread that made them. */
+typedef struct HfSequence {
+  size_t begin, count;
+  int thread;
+} HfSequence;
+
+/* One row of a result: the part of each sequence it shows. */
+typedef struct HfRow {
+  size_t sample;
+  size_t begin[2], end[2];
+  size_t length; /* with special tokens and padding */
+} HfRow;
+
+typedef struct HfRows {
+  HfRow *items;
+  size_t count, capacity;
+  size_t tokens; /* of all rows */
+} HfRows;
+
+/* One call at a time may use a tokenizer: workspaces and lists are kept between calls. */
 typedef struct HfTokenizer {
   HfNormalizers normalizers;
   HfPreTokenizers pre_tokenizers;
@@ -48,6 +68,9 @@ typedef struct HfTokenizer {
   HfBertSweep *sweep;   /* NULL: the pipeline is not BERT's */
   HfWorkspace *workspaces;
   size_t workspace_count;
+  HfSequence *sequences;
+  size_t sequence_capacity;
+  HfRows rows;
 } HfTokenizer;
 
 /* The document of a tokenizer.json. vocab_text: the lines of a vocab.txt for a model without vocabulary; NULL: none.
@@ -105,6 +128,7 @@ typedef struct HfEncodeOptions {
 
 /* Rows of different lengths, one behind the other. Zero-initialise; hf_encoding_free. */
 typedef struct HfEncoding {
+  void *block;               /* holds all arrays below; owned, NULL when the caller placed them elsewhere */
   size_t rows;
   size_t *ends;              /* (rows) where each row ends in the arrays below */
   size_t *samples;           /* (rows) the row of the input it comes from */
@@ -118,6 +142,10 @@ void hf_encoding_free(HfEncoding *encoding);
 static inline size_t hf_encoding_begin(const HfEncoding *e, size_t row) { return row ? e->ends[row - 1] : 0; }
 
 bool hf_tokenizer_encode(HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, HfEncoding *out, HfError *err);
+/* The same in two steps, for callers with memory of their own: the bytes the arrays take, then the arrays, which lie in
+ * `block` (aligned for size_t). No other call on the tokenizer may come between. */
+bool hf_tokenizer_encode_prepare(HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, size_t *bytes, HfError *err);
+void hf_tokenizer_encode_write(const HfTokenizer *t, const HfBatchInput *in, const HfEncodeOptions *options, void *block, HfEncoding *out);
 size_t hf_tokenizer_special_count(const HfTokenizer *t, bool pair);
 
 /* ---- for encode.c: one text through the pipeline; tokens go to w->tokens. word: index given to all its tokens, -1: count */

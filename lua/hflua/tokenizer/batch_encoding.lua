@@ -5,73 +5,86 @@
 -- count from 0, as in offsets.
 local errors = require "hflua.errors"
 local null = require("hflua.core.json").null
-local options = require "hflua.options"
 local repr = require "hflua.repr"
 
 local BatchEncoding = { __name = "BatchEncoding" }
 
 local methods = {}
-local STATE = {} -- key of the private part
 
-local function state_of(self) return rawget(self, STATE) end
+-- The private part is an array, so that making one is cheap. Columns the engine gives are made when they are first read;
+-- KEYS (names in order) and CHANGED (names that were set) exist only once something was set.
+local ENCODING, PREPARED, BATCHED, VALUES, TOKENIZER, TEXT, PAIR, DETAILS, KEYS, CHANGED = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
-local engine_columns = { input_ids = true, token_type_ids = true, attention_mask = true, special_tokens_mask = true,
-  offset_mapping = true, length = true, overflow_to_sample_mapping = true }
 local per_row = { length = true, overflow_to_sample_mapping = true }
 
---- Made by tokenizer calls. `call` encodes the same texts again with offsets and words, for those who ask later.
--- @param encoding engine result; nil for a plain table of columns
--- @param columns names in order
+--- Made by tokenizer calls.
+-- @param encoding the engine's result
+-- @param prepared what the call asked for: columns (names in order), has (the same as a set), tensors
 -- @param batched false: each column is one list
-function BatchEncoding.new(encoding, columns, batched, tensors, call)
-  local state = { encoding = encoding, batched = batched, tensors = tensors, call = call, keys = {}, lazy = {}, known = {} }
-  for i, name in ipairs(columns) do
-    state.keys[i], state.lazy[name], state.known[name] = name, true, true
-  end
-  return setmetatable({ [STATE] = state }, BatchEncoding)
+-- @param tokenizer, text, pair to encode the same again with words and offsets, for those who ask later
+function BatchEncoding.new(encoding, prepared, batched, tokenizer, text, pair)
+  return setmetatable({ encoding or false, prepared, batched, {}, tokenizer, text, pair }, BatchEncoding)
 end
+
+local no_columns = { columns = {}, has = {} }
 
 --- From columns that are there already: { {name, value}, ... } in order.
 function BatchEncoding.from_columns(columns, tensor_type)
-  local self = BatchEncoding.new(nil, {}, true)
+  local self = BatchEncoding.new(nil, no_columns, true)
   for _, column in ipairs(columns) do self[column[1]] = column[2] end
   return self:convert_to_tensors(tensor_type)
 end
 
-local function make_column(state, name)
-  if state.tensors then return state.encoding:tensor(name) end
-  if state.batched then return state.encoding:column(name) end
-  if per_row[name] then return state.encoding:column(name) end
-  return state.encoding:row(name, 1)
+-- True for a column of the engine that was neither read nor set.
+local function is_lazy(self, key)
+  local changed = rawget(self, CHANGED)
+  return rawget(self, PREPARED).has[key] and not (changed and changed[key]) and rawget(self, VALUES)[key] == nil
+end
+
+local function make_column(self, name)
+  local encoding, prepared = rawget(self, ENCODING), rawget(self, PREPARED)
+  if prepared.tensors then return encoding:tensor(name) end
+  if rawget(self, BATCHED) or per_row[name] then return encoding:column(name) end
+  return encoding:row(name, 1)
 end
 
 function BatchEncoding.__index(self, key)
-  local state = state_of(self)
-  if state.lazy[key] then
-    local value = make_column(state, key)
-    state.lazy[key] = nil
-    rawset(self, key, value)
-    return value
+  local values = rawget(self, VALUES)
+  local value = values[key]
+  if value ~= nil then return value end
+  if not is_lazy(self, key) then return methods[key] end
+  value = make_column(self, key)
+  values[key] = value
+  return value
+end
+
+-- The list of names, one of its own before it grows.
+local function own_keys(self)
+  local keys = rawget(self, KEYS)
+  if not keys then
+    local columns = rawget(self, PREPARED).columns
+    keys = table.move(columns, 1, #columns, 1, {})
+    rawset(self, KEYS, keys)
+    rawset(self, CHANGED, {})
   end
-  return methods[key]
+  return keys
 end
 
 function BatchEncoding.__newindex(self, key, value)
-  local state = state_of(self)
-  state.lazy[key] = nil
-  if value ~= nil and not state.known[key] then
-    state.keys[#state.keys + 1], state.known[key] = key, true
-  end
-  rawset(self, key, value)
+  local keys, changed = own_keys(self), rawget(self, CHANGED)
+  if value ~= nil and not changed[key] and not rawget(self, PREPARED).has[key] then keys[#keys + 1] = key end
+  changed[key] = true
+  rawget(self, VALUES)[key] = value
 end
 
+local function has_column(self, key) return rawget(self, VALUES)[key] ~= nil or is_lazy(self, key) end
+
 function BatchEncoding.__pairs(self)
-  local keys, i = state_of(self).keys, 0
+  local keys, i = rawget(self, KEYS) or rawget(self, PREPARED).columns, 0
   return function()
     while i < #keys do
       i = i + 1
-      local value = self[keys[i]]
-      if value ~= nil and value ~= methods[keys[i]] then return keys[i], value end
+      if has_column(self, keys[i]) then return keys[i], self[keys[i]] end
     end
   end
 end
@@ -80,9 +93,9 @@ BatchEncoding.__tostring = repr
 
 --- Names of the columns, in order.
 function methods:keys()
-  local state, names = state_of(self), {}
-  for _, key in ipairs(state.keys) do
-    if state.lazy[key] or rawget(self, key) ~= nil then names[#names + 1] = key end
+  local names = {}
+  for _, key in ipairs(rawget(self, KEYS) or rawget(self, PREPARED).columns) do
+    if has_column(self, key) then names[#names + 1] = key end
   end
   return names
 end
@@ -101,7 +114,7 @@ function methods:items() return pairs(self) end
 function methods:to(device)
   for _, key in ipairs(self:keys()) do
     local value = self[key]
-    if type(value) == "userdata" and value.to then rawset(self, key, value:to(device)) end
+    if type(value) == "userdata" and value.to then self[key] = value:to(device) end
   end
   return self
 end
@@ -121,7 +134,7 @@ function methods:convert_to_tensors(tensor_type, prepend_batch_axis)
           .. "'truncation=true' to have batched tensors with the same length. Perhaps your features (`%s` in this case) have "
           .. "excessive nesting: %s", key, tostring(result))
       end
-      rawset(self, key, result)
+      self[key] = result
     end
   end
   return self
@@ -135,21 +148,23 @@ end
 
 --- For datasets: the packed form of a column that was not read yet (an id column), or nil.
 function methods:packed_column(name)
-  local state = state_of(self)
-  if not (state.encoding and state.lazy[name] and state.batched) or state.tensors or name == "offset_mapping" then return nil end
-  return state.encoding:packed(name)
+  if not is_lazy(self, name) or not rawget(self, BATCHED) or rawget(self, PREPARED).tensors or name == "offset_mapping" then return nil end
+  return rawget(self, ENCODING):packed(name)
 end
 
 -- ---- what is known about each token
 
 -- The engine's result with offsets and words.
 local function detailed(self)
-  local state = state_of(self)
-  if not state.call then
+  local details, tokenizer = rawget(self, DETAILS), rawget(self, TOKENIZER)
+  if not tokenizer then
     errors.raise("this BatchEncoding was not made by a tokenizer call: it does not know words and characters")
   end
-  if not state.details then state.details = state.call() end
-  return state.details
+  if not details then
+    details = tokenizer:_encode_detailed(rawget(self, TEXT), rawget(self, PAIR), rawget(self, PREPARED))
+    rawset(self, DETAILS, details)
+  end
+  return details
 end
 
 local function check_row(self, row)
@@ -164,7 +179,7 @@ end
 --- Tokens of a row as strings.
 function methods:tokens(row)
   row = check_row(self, row)
-  return state_of(self).call("tokens", detailed(self):row("input_ids", row))
+  return rawget(self, TOKENIZER):convert_ids_to_tokens(detailed(self):row("input_ids", row))
 end
 
 --- For each token the index of its word (from 0), hf.null for special tokens and padding.
@@ -184,13 +199,8 @@ end
 
 -- Word, sequence and offsets of every token of a row.
 local function token_table(self, row)
-  local state = state_of(self)
-  state.tables = state.tables or {}
-  if not state.tables[row] then
-    local details = detailed(self)
-    state.tables[row] = { words = details:word_ids(row), sequences = details:sequence_ids(row), offsets = details:row("offset_mapping", row) }
-  end
-  return state.tables[row]
+  local details = detailed(self)
+  return { words = details:word_ids(row), sequences = details:sequence_ids(row), offsets = details:row("offset_mapping", row) }
 end
 
 local function nil_for_null(value)
@@ -260,8 +270,5 @@ end
 
 --- True for what a tokenizer call returns.
 function BatchEncoding.is(value) return getmetatable(value) == BatchEncoding end
-
-BatchEncoding.methods = methods
-BatchEncoding.engine_columns = engine_columns
 
 return BatchEncoding

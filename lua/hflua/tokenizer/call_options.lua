@@ -152,15 +152,16 @@ function call_options.prepare(tokenizer, o, pair)
   local special = o.add_special_tokens ~= false and tokenizer:num_special_tokens_to_add(pair) or 0
   check_stride(o, truncation, length, special)
   if o.return_tensors then BatchEncoding.check_tensor_type(o.return_tensors) end
-  local padded = padding ~= "do_not_pad"
+  local padded, columns, has = padding ~= "do_not_pad", columns_of(tokenizer, o), {}
+  for _, name in ipairs(columns) do has[name] = true end
   return {
-    flags = flags(tokenizer, o), columns = columns_of(tokenizer, o), tensors = o.return_tensors ~= nil, truncation = truncation,
+    flags = flags(tokenizer, o), columns = columns, has = has, tensors = o.return_tensors ~= nil, truncation = truncation,
     max_length = truncation ~= 0 and length or 0, stride = o.stride or 0,
     padding = padded and (padding == "longest" and 1 or 2) or 0, pad_length = padding == "max_length" and length or 0,
     pad_multiple = padded and o.pad_to_multiple_of or 0, pad_id = padded and tokenizer.pad_token_id or 0,
     pad_type_id = tokenizer.pad_token_type_id, overflow = o.return_overflowing_tokens,
     -- rows longer than the model allows are worth a warning when nobody named a length
-    warns_above = not length and o.verbose ~= false and tokenizer.model_max_length or nil,
+    warns_above = not length and o.verbose ~= false and tokenizer.model_max_length <= LARGE and tokenizer.model_max_length or nil,
   }
 end
 

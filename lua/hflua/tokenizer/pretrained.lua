@@ -85,7 +85,7 @@ end
 --- A tokenizer around an engine. `settings`: what tokenizer_config.json holds, kept for saving.
 function Tokenizer.new(engine, class_name, settings)
   local self = setmetatable({ _engine = engine, _special = special_tokens.new(), _settings = settings, tokenizer_class = class_name,
-    name_or_path = "", is_fast = true, pad_token_type_id = 0, padding_side = "right", truncation_side = "right",
+    name_or_path = "", is_fast = true, _warned_too_long = false, pad_token_type_id = 0, padding_side = "right", truncation_side = "right",
     split_special_tokens = false, clean_up_tokenization_spaces = false, model_max_length = 1e30,
     model_input_names = { "input_ids", "token_type_ids", "attention_mask" } }, Tokenizer)
   return self
@@ -111,25 +111,20 @@ local function encode(self, text, pair, o, extra_flags)
 end
 
 local function warn_too_long(self, encoding, limit)
-  if self._warned_too_long or encoding:longest() <= limit then return end
+  if encoding:longest() <= limit then return end
   rawset(self, "_warned_too_long", true)
   notes.warn("Token indices sequence length is longer than the specified maximum sequence length for this model (%d > %d). "
     .. "Running this sequence through the model will result in indexing errors", encoding:longest(), math.tointeger(limit) or limit)
 end
 
--- What BatchEncoding asks for later: the same texts with words and offsets, or tokens of ids.
-local function detail_call(self, text, pair, prepared)
-  return function(what, ids)
-    if what == "tokens" then return self:convert_ids_to_tokens(ids) end
-    return (encode(self, text, pair, prepared, call_options.bits.detailed))
-  end
-end
+-- For BatchEncoding: the same texts again, with words and offsets.
+function methods:_encode_detailed(text, pair, prepared) return (encode(self, text, pair, prepared, call_options.bits.detailed)) end
 
 local function encode_batch(self, text, pair, prepared)
   local encoding, batched = encode(self, text, pair, prepared, 0)
-  if prepared.warns_above and prepared.warns_above < 1e20 then warn_too_long(self, encoding, prepared.warns_above) end
-  return BatchEncoding.new(encoding, prepared.columns, batched or prepared.overflow, prepared.tensors,
-    detail_call(self, text, pair, prepared))
+  local limit = prepared.warns_above
+  if limit and not self._warned_too_long then warn_too_long(self, encoding, limit) end
+  return BatchEncoding.new(encoding, prepared, batched or prepared.overflow, self, text, pair)
 end
 
 -- tok(text, opts), tok(text, pair, opts), tok{text =, ...} and the names text_pair and text_target of HF.
