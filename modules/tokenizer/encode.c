@@ -204,8 +204,9 @@ static size_t row_length(const HfRow *row, const HfTemplate *template, const HfE
 static size_t padded_length(const HfRows *rows, const HfTemplate *template, const HfEncodeOptions *options) {
   size_t length = options->pad_length;
   for (size_t i = 0; options->padding == HF_PAD_LONGEST && i < rows->count; i++) {
-    size_t own = row_length(&rows->items[i], template, options);
-    length = i ? max_size(length, own) : own;
+    const HfRow *row = &rows->items[i];
+    bool overflow = i && row->sample == row[-1].sample; /* what was cut off does not count */
+    if (!overflow) length = max_size(length, row_length(row, template, options));
   }
   if (options->pad_multiple && length % options->pad_multiple) length += options->pad_multiple - length % options->pad_multiple;
   return length;

@@ -11,9 +11,8 @@ local BatchEncoding = { __name = "BatchEncoding" }
 
 local methods = {}
 
--- The private part is an array, so that making one is cheap. Columns the engine gives are made when they are first read;
--- KEYS (names in order) and CHANGED (names that were set) exist only once something was set.
-local ENCODING, PREPARED, BATCHED, VALUES, TOKENIZER, TEXT, PAIR, DETAILS, KEYS, CHANGED = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+-- Columns the engine gives are made when they are first read; _keys (names in order) and _changed (names that were set)
+-- exist only once something was set.
 
 local per_row = { length = true, overflow_to_sample_mapping = true }
 
@@ -23,7 +22,8 @@ local per_row = { length = true, overflow_to_sample_mapping = true }
 -- @param batched false: each column is one list
 -- @param tokenizer, text, pair to encode the same again with words and offsets, for those who ask later
 function BatchEncoding.new(encoding, prepared, batched, tokenizer, text, pair)
-  return setmetatable({ encoding or false, prepared, batched, {}, tokenizer, text, pair }, BatchEncoding)
+  return setmetatable({ _encoding = encoding, _prepared = prepared, _batched = batched, _values = {}, _tokenizer = tokenizer,
+    _text = text, _pair = pair }, BatchEncoding)
 end
 
 local no_columns = { columns = {}, has = {} }
@@ -37,19 +37,19 @@ end
 
 -- True for a column of the engine that was neither read nor set.
 local function is_lazy(self, key)
-  local changed = rawget(self, CHANGED)
-  return rawget(self, PREPARED).has[key] and not (changed and changed[key]) and rawget(self, VALUES)[key] == nil
+  local changed = rawget(self, "_changed")
+  return self._prepared.has[key] and not (changed and changed[key]) and self._values[key] == nil
 end
 
 local function make_column(self, name)
-  local encoding, prepared = rawget(self, ENCODING), rawget(self, PREPARED)
+  local encoding, prepared = rawget(self, "_encoding"), self._prepared
   if prepared.tensors then return encoding:tensor(name) end
-  if rawget(self, BATCHED) or per_row[name] then return encoding:column(name) end
+  if rawget(self, "_batched") or per_row[name] then return encoding:column(name) end
   return encoding:row(name, 1)
 end
 
 function BatchEncoding.__index(self, key)
-  local values = rawget(self, VALUES)
+  local values = self._values
   local value = values[key]
   if value ~= nil then return value end
   if not is_lazy(self, key) then return methods[key] end
@@ -60,27 +60,27 @@ end
 
 -- The list of names, one of its own before it grows.
 local function own_keys(self)
-  local keys = rawget(self, KEYS)
+  local keys = rawget(self, "_keys")
   if not keys then
-    local columns = rawget(self, PREPARED).columns
+    local columns = self._prepared.columns
     keys = table.move(columns, 1, #columns, 1, {})
-    rawset(self, KEYS, keys)
-    rawset(self, CHANGED, {})
+    rawset(self, "_keys", keys)
+    rawset(self, "_changed", {})
   end
   return keys
 end
 
 function BatchEncoding.__newindex(self, key, value)
-  local keys, changed = own_keys(self), rawget(self, CHANGED)
-  if value ~= nil and not changed[key] and not rawget(self, PREPARED).has[key] then keys[#keys + 1] = key end
+  local keys, changed = own_keys(self), rawget(self, "_changed")
+  if value ~= nil and not changed[key] and not self._prepared.has[key] then keys[#keys + 1] = key end
   changed[key] = true
-  rawget(self, VALUES)[key] = value
+  self._values[key] = value
 end
 
-local function has_column(self, key) return rawget(self, VALUES)[key] ~= nil or is_lazy(self, key) end
+local function has_column(self, key) return self._values[key] ~= nil or is_lazy(self, key) end
 
 function BatchEncoding.__pairs(self)
-  local keys, i = rawget(self, KEYS) or rawget(self, PREPARED).columns, 0
+  local keys, i = rawget(self, "_keys") or self._prepared.columns, 0
   return function()
     while i < #keys do
       i = i + 1
@@ -94,7 +94,7 @@ BatchEncoding.__tostring = repr
 --- Names of the columns, in order.
 function methods:keys()
   local names = {}
-  for _, key in ipairs(rawget(self, KEYS) or rawget(self, PREPARED).columns) do
+  for _, key in ipairs(rawget(self, "_keys") or self._prepared.columns) do
     if has_column(self, key) then names[#names + 1] = key end
   end
   return names
@@ -148,21 +148,21 @@ end
 
 --- For datasets: the packed form of a column that was not read yet (an id column), or nil.
 function methods:packed_column(name)
-  if not is_lazy(self, name) or not rawget(self, BATCHED) or rawget(self, PREPARED).tensors or name == "offset_mapping" then return nil end
-  return rawget(self, ENCODING):packed(name)
+  if not is_lazy(self, name) or not rawget(self, "_batched") or self._prepared.tensors or name == "offset_mapping" then return nil end
+  return rawget(self, "_encoding"):packed(name)
 end
 
 -- ---- what is known about each token
 
 -- The engine's result with offsets and words.
 local function detailed(self)
-  local details, tokenizer = rawget(self, DETAILS), rawget(self, TOKENIZER)
+  local details, tokenizer = rawget(self, "_details"), rawget(self, "_tokenizer")
   if not tokenizer then
     errors.raise("this BatchEncoding was not made by a tokenizer call: it does not know words and characters")
   end
   if not details then
-    details = tokenizer:_encode_detailed(rawget(self, TEXT), rawget(self, PAIR), rawget(self, PREPARED))
-    rawset(self, DETAILS, details)
+    details = tokenizer:_encode_detailed(rawget(self, "_text"), rawget(self, "_pair"), self._prepared)
+    rawset(self, "_details", details)
   end
   return details
 end
@@ -179,7 +179,7 @@ end
 --- Tokens of a row as strings.
 function methods:tokens(row)
   row = check_row(self, row)
-  return rawget(self, TOKENIZER):convert_ids_to_tokens(detailed(self):row("input_ids", row))
+  return rawget(self, "_tokenizer"):convert_ids_to_tokens(detailed(self):row("input_ids", row))
 end
 
 --- For each token the index of its word (from 0), hf.null for special tokens and padding.

@@ -278,19 +278,25 @@ local function add_extra_tokens(self, list, records)
   end
 end
 
---- Sets and adds special tokens: { pad_token = "[PAD]", additional_special_tokens = {"<a>", "<b>"} }; returns how many are new.
+-- The named tokens of `given` in the standard order, then those only this tokenizer has.
+local function set_named_tokens(self, given, records)
+  for _, name in ipairs(table.move(self._special.order, 1, #self._special.order, 1, {})) do
+    if given[name] ~= nil then
+      records[#records + 1] = special_tokens.record(given[name], name, true)
+      self._special:set(name, given[name])
+    end
+  end
+end
+
+--- Sets and adds special tokens: { pad_token = "[PAD]", additional_special_tokens = {"<a>", "<b>"} }; returns how many are
+-- new. Named ones get their ids first, in HF's order of the names.
 function methods:add_special_tokens(given)
   local known, records = { "additional_special_tokens", "extra_special_tokens" }, {}
   for _, name in ipairs(self._special.order) do known[#known + 1] = name end
   options.check("add_special_tokens", given, known)
-  for name, value in ordered.pairs(given) do
-    if special_tokens.is_name(name) then
-      records[#records + 1] = special_tokens.record(value, name, true)
-      self._special:set(name, value)
-    else
-      add_extra_tokens(self, value, records)
-    end
-  end
+  set_named_tokens(self, given, records)
+  local extra = given.extra_special_tokens or given.additional_special_tokens
+  if extra then add_extra_tokens(self, extra, records) end
   for _, record in ipairs(records) do record.special = true end
   rawset(self, "_document", nil)
   return self._engine:add_tokens(records)
