@@ -25,7 +25,8 @@ int hfL_raise(lua_State *L, const HfError *err) {
   push_where(L);
   lua_pushstring(L, err->message);
   lua_concat(L, 2);
-  return lua_error(L);
+  lua_error(L);
+  __builtin_unreachable();
 }
 
 int hfL_errorf(lua_State *L, const char *format, ...) {
@@ -34,7 +35,7 @@ int hfL_errorf(lua_State *L, const char *format, ...) {
   va_start(args, format);
   vsnprintf(err.message, sizeof err.message, format, args);
   va_end(args);
-  return hfL_raise(L, &err);
+  hfL_raise(L, &err);
 }
 
 /* Adds "\n\tfile:line: in function 'name'". */

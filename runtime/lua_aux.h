@@ -16,8 +16,8 @@
 
 /* Raises err->message behind the position of the innermost chunk that is not hflua's own ("[hflua]/..."), so that
  * errors point at the recipe. Never returns. Release what you hold first. */
-int hfL_raise(lua_State *L, const HfError *err);
-int hfL_errorf(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int hfL_raise(lua_State *L, const HfError *err) __attribute__((noreturn));
+int hfL_errorf(lua_State *L, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
 /* Message handler for lua_pcall: the error as text and, below it, where it came from, without hflua's own functions
  * (HFLUA_DEBUG set: with all of them). A traceback of one line would repeat the message and is left out. */

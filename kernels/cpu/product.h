@@ -96,15 +96,14 @@ static inline __attribute__((always_inline)) void hf_tile_store_any(HfTileTarget
 
 /* Four rows of four numbers, p..p+3 of each, turned: out[q * width + r] = row[r][q]. */
 static inline void hf_pack_4x4(float *out, int64_t width, const float *const row[4]) {
-  typedef int32_t Index __attribute__((vector_size(16)));
   HfVector4 r0 = *(const HfVector4 *)row[0], r1 = *(const HfVector4 *)row[1];
   HfVector4 r2 = *(const HfVector4 *)row[2], r3 = *(const HfVector4 *)row[3];
-  HfVector4 low01 = __builtin_shuffle(r0, r1, (Index){0, 4, 1, 5}), high01 = __builtin_shuffle(r0, r1, (Index){2, 6, 3, 7});
-  HfVector4 low23 = __builtin_shuffle(r2, r3, (Index){0, 4, 1, 5}), high23 = __builtin_shuffle(r2, r3, (Index){2, 6, 3, 7});
-  *(HfVector4 *)out = __builtin_shuffle(low01, low23, (Index){0, 1, 4, 5});
-  *(HfVector4 *)(out + width) = __builtin_shuffle(low01, low23, (Index){2, 3, 6, 7});
-  *(HfVector4 *)(out + 2 * width) = __builtin_shuffle(high01, high23, (Index){0, 1, 4, 5});
-  *(HfVector4 *)(out + 3 * width) = __builtin_shuffle(high01, high23, (Index){2, 3, 6, 7});
+  HfVector4 low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+  HfVector4 low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+  *(HfVector4 *)out = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+  *(HfVector4 *)(out + width) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+  *(HfVector4 *)(out + 2 * width) = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+  *(HfVector4 *)(out + 3 * width) = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
 }
 
 /* One panel (k, width) from `count` <= width lines whose k numbers are contiguous, ld apart. Lines beyond count are
