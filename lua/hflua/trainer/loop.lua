@@ -286,7 +286,7 @@ end
 
 -- A fresh model from model_init, with the seed of the run.
 local function renew_model(self)
-  require("hflua.trainer.seeds").set(self.args)
+  require("hflua.seed")(self.args.seed)
   self.model = self.model_init()
   if self.model.to then self.model:to(self.device) end
   self.callback_handler.context.model, self.optimizer, self.lr_scheduler = self.model, nil, nil

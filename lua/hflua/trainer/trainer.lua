@@ -107,7 +107,7 @@ function Trainer:init(model, args, given)
     errors.raise("Trainer: args: expected TrainingArguments, found %s", type(o.args))
   end
   self.device = choose_device(self.args)
-  require("hflua.trainer.seeds").set(self.args)
+  require("hflua.seed")(self.args.seed)
   self.model, self.model_init, self.processing_class = read_model(o), o.model_init, read_processing_class(o)
   self.train_dataset, self.eval_dataset = o.train_dataset, o.eval_dataset
   self.data_collator = o.data_collator or default_collator(self.processing_class)
