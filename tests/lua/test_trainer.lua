@@ -114,6 +114,29 @@ t.test("predict gathers logits and labels, padded with -100", function()
   t.same(padded:select(0, 4):tolist(), { 0.0, 0.0, -100.0 })
 end)
 
+t.test("metrics batch by batch, inputs and losses beside the predictions, batches left apart", function()
+  local right, total, results = 0, 0, 0
+  local trainer = tiny.trainer({ per_device_eval_batch_size = 4, batch_eval_metrics = true }, { eval_dataset = tiny.rows(10, 3),
+    compute_metrics = function(eval_pred, o)
+      local hits = tensor.argmax(eval_pred.predictions, { dim = -1 }):eq(eval_pred.label_ids):long():sum():item()
+      right, total = right + hits, total + eval_pred.label_ids:numel()
+      results = results + (o.compute_result and 1 or 0)
+      return o.compute_result and { accuracy = right / total } or nil
+    end })
+  local whole = tiny.trainer({}, { eval_dataset = tiny.rows(10, 3), compute_metrics = accuracy }):evaluate()
+  t.near(trainer:evaluate().eval_accuracy, whole.eval_accuracy, 1e-12)
+  t.same({ total, results }, { 10, 1 })
+  local seen
+  tiny.trainer({ include_for_metrics = { "inputs", "loss" }, per_device_eval_batch_size = 4 }, { eval_dataset = tiny.rows(10, 3),
+    compute_metrics = function(eval_pred)
+      seen = eval_pred
+      return {}
+    end }):evaluate()
+  t.same({ seen.inputs.shape[1], seen.losses.shape[1] }, { 10, 10 })
+  local parts = tiny.trainer({ eval_do_concat_batches = false, per_device_eval_batch_size = 4 }):predict(tiny.rows(10, 3))
+  t.same(#parts.predictions, 3)
+end)
+
 t.test("rows without labels are predicted, and compute_metrics is left alone", function()
   local rows = tiny.rows(4)
   for _, row in ipairs(rows) do row.label = nil end

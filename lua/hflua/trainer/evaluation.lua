@@ -12,8 +12,8 @@ local PADDING = -100
 
 local function tensor() return require "hflua.tensor" end
 
---- What compute_metrics is given: predictions, label_ids, inputs and losses when asked for;
--- `local logits, labels = eval_pred:unpack()`.
+--- What compute_metrics is given: predictions, label_ids, and inputs and losses (one per row) when include_for_metrics names
+-- them; `local logits, labels = eval_pred:unpack()`.
 local EvalPrediction = {}
 EvalPrediction.__index = EvalPrediction
 
@@ -31,9 +31,10 @@ local function widen(t, width)
   return t:pad(pad, PADDING)
 end
 
--- Batches one after another; rows of unequal length are padded with -100.
-local function concatenate(list)
+-- Batches one after another; rows of unequal length are padded with -100. Without `concat` the list of batches stays.
+local function concatenate(list, concat)
   if #list == 0 then return nil end
+  if concat == false then return list end
   if type(list[1]) == "table" then
     local parts = {}
     for i = 1, #list[1] do
@@ -113,26 +114,48 @@ end
 
 -- ---- a whole pass
 
--- Gathers what the batches give; `wanted` says what is kept.
-local function new_gathering() return { loss_sum = 0, loss_rows = 0, rows = 0, predictions = {}, labels = {}, inputs = {} } end
+-- Sums and lists that the batches of a pass are gathered in.
+local function new_gathering() return { loss_sum = 0, loss_rows = 0, rows = 0, predictions = {}, labels = {}, inputs = {}, losses = {} } end
+
+local function wants(self, what) return contains(self.args.include_for_metrics, what) end
+
+local function add_loss(self, into, loss, rows)
+  into.loss_sum, into.loss_rows = into.loss_sum + loss * rows, into.loss_rows + rows
+  if not wants(self, "loss") then return end
+  for _ = 1, rows do table.insert(into.losses, loss) end
+end
 
 local function gather(self, into, inputs, loss, logits, labels)
   local rows = self:batch_rows(inputs)
   into.rows = into.rows + rows
-  if loss then into.loss_sum, into.loss_rows = into.loss_sum + loss * rows, into.loss_rows + rows end
+  if loss then add_loss(self, into, loss, rows) end
   if logits then
     if self.preprocess_logits_for_metrics then logits = self.preprocess_logits_for_metrics(logits, labels) end
     table.insert(into.predictions, to_host(logits))
   end
   if labels then table.insert(into.labels, to_host(labels)) end
-  if contains(self.args.include_for_metrics, "inputs") then
-    table.insert(into.inputs, to_host(inputs[self.model.main_input_name or "input_ids"]))
-  end
+  if wants(self, "inputs") then table.insert(into.inputs, to_host(inputs[self.model.main_input_name or "input_ids"])) end
 end
 
-local function eval_prediction(self, gathered)
-  return setmetatable({ predictions = gathered.all_predictions, label_ids = gathered.all_labels,
-    inputs = #gathered.inputs > 0 and concatenate(gathered.inputs) or nil }, EvalPrediction)
+local function eval_prediction(self, gathered, predictions, labels)
+  return setmetatable({ predictions = predictions, label_ids = labels,
+    inputs = #gathered.inputs > 0 and concatenate(gathered.inputs, self.args.eval_do_concat_batches) or nil,
+    losses = #gathered.losses > 0 and tensor().tensor(gathered.losses) or nil }, EvalPrediction)
+end
+
+local function check_metrics(metrics)
+  if type(metrics) ~= "table" then errors.raise("compute_metrics: expected it to return a table, found %s", type(metrics)) end
+  return metrics
+end
+
+-- With batch_eval_metrics compute_metrics hears of each batch alone, and gives the result with the last one.
+local function compute_batch(self, gathered, is_last)
+  local predictions, labels = gathered.predictions[1], gathered.labels[1]
+  if predictions and labels then
+    local result = self.compute_metrics(eval_prediction(self, gathered, predictions, labels), { compute_result = is_last })
+    if is_last then gathered.metrics = check_metrics(result) end
+  end
+  gathered.predictions, gathered.labels, gathered.inputs, gathered.losses = {}, {}, {}, {}
 end
 
 local function number(value)
@@ -152,21 +175,22 @@ local function with_prefix(metrics, prefix, loss)
 end
 
 local function compute_metrics(self, gathered)
+  if gathered.metrics then return gathered.metrics end
   if not self.compute_metrics then return {} end
   if not gathered.all_predictions or not gathered.all_labels then
     notes.once("compute_metrics is not called: the rows have no column '%s'", table.concat(self.label_names, "', '"))
     return {}
   end
-  local metrics = self.compute_metrics(eval_prediction(self, gathered))
-  if type(metrics) ~= "table" then errors.raise("compute_metrics: expected it to return a table, found %s", type(metrics)) end
-  return metrics
+  return check_metrics(self.compute_metrics(eval_prediction(self, gathered, gathered.all_predictions, gathered.all_labels)))
 end
 
 local function walk(self, dataloader, prediction_loss_only, ignore_keys)
-  local gathered = new_gathering()
+  local gathered, batches, by_batch = new_gathering(), 0, self.args.batch_eval_metrics and self.compute_metrics and not prediction_loss_only
   for inputs in dataloader do
     local loss, logits, labels = self:prediction_step(self.model, inputs, prediction_loss_only, ignore_keys)
     gather(self, gathered, inputs, loss, logits, labels)
+    batches = batches + 1
+    if by_batch then compute_batch(self, gathered, batches == #dataloader) end
     self:event("on_prediction_step")
     self:poll_signal()
   end
@@ -181,7 +205,8 @@ function evaluation:evaluation_loop(dataloader, prediction_loss_only, ignore_key
   local ok, gathered = pcall(tensor().no_grad, walk, self, dataloader, prediction_loss_only, ignore_keys)
   if was_training then self.model:train() end
   if not ok then error(gathered, 0) end
-  gathered.all_predictions, gathered.all_labels = concatenate(gathered.predictions), concatenate(gathered.labels)
+  local concat = self.args.eval_do_concat_batches
+  gathered.all_predictions, gathered.all_labels = concatenate(gathered.predictions, concat), concatenate(gathered.labels, concat)
   local loss = gathered.loss_rows > 0 and gathered.loss_sum / gathered.loss_rows or nil
   local metrics = with_prefix(prediction_loss_only and {} or compute_metrics(self, gathered), prefix, loss)
   return { predictions = gathered.all_predictions, label_ids = gathered.all_labels, metrics = metrics, num_samples = gathered.rows }

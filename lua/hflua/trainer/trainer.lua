@@ -75,6 +75,16 @@ local function check(self)
   end
 end
 
+-- Options whose meaning is memory or speed: where they cannot be had, results are the same and a note says so.
+local function check_precision(args, model)
+  if args.bf16 or args.bf16_full_eval then
+    notes.once("bf16: products are computed in float32 in this version; results are those of float32")
+  end
+  if not args.activation_checkpointing then return end
+  if model.gradient_checkpointing_enable then return model:gradient_checkpointing_enable(args.activation_checkpointing_kwargs) end
+  notes.once("activation_checkpointing: %s keeps all activations; results are the same", model.__name or "the model")
+end
+
 local function choose_device(args)
   local tensor = require "hflua.tensor"
   if args.use_cpu or not tensor.cuda.is_available() then return "cpu" end
@@ -117,6 +127,7 @@ function Trainer:init(model, args, given)
   self.optimizer_cls_and_kwargs = o.optimizer_cls_and_kwargs
   self.label_names = self.args.label_names or find_label_names(self.model)
   check(self)
+  check_precision(self.args, self.model)
   if self.model.to then self.model:to(self.device) end
   self.state, self.control = states.TrainerState(), states.TrainerControl()
   self.is_in_train, self.current_flos = false, 0
