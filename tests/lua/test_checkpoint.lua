@@ -68,6 +68,17 @@ t.test("with a limit of 1 only the best stays at the end; save_strategy best sav
   files.remove(folder)
 end)
 
+t.test("a metric that is not a number is never the best, and is written as null", function()
+  local folder, values = tiny.folder(), { 0 / 0, 0.4, 0 / 0 }
+  local trainer = tiny.trainer(saving(folder, { max_steps = 6, eval_strategy = "steps", eval_steps = 2, load_best_model_at_end = true,
+    metric_for_best_model = "score" }), { eval_dataset = tiny.rows(4), compute_metrics = function() return { score = table.remove(values, 1) } end })
+  trainer:train()
+  t.near(trainer.state.best_metric, 0.4)
+  t.same(trainer.state.best_global_step, 4)
+  assert(files.read(folder .. "/checkpoint-6/trainer_state.json"):find('"eval_score": null', 1, true))
+  files.remove(folder)
+end)
+
 -- A run of six steps with checkpoints 2, 4, 6.
 local function three(folder) tiny.trainer(saving(folder, { max_steps = 6 })):train() end
 

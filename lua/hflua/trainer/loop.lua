@@ -182,7 +182,7 @@ end
 local function note_best(self, metrics)
   if not self.args.metric_for_best_model then return false end
   local value, best, greater = self:watched_value(metrics), self.state.best_metric, self.args.greater_is_better
-  if best ~= nil and not (greater and value > best or not greater and value < best) then return false end
+  if value ~= value or best ~= nil and not (greater and value > best or not greater and value < best) then return false end
   self.state.best_metric = value
   if self.args.save_strategy ~= "no" then self.state.best_global_step = self.state.global_step end
   return true

@@ -60,7 +60,8 @@ local function write_training_state(self, folder)
   optimizer_state.save(self.optimizer, self.model, folder)
   write_json(self.lr_scheduler:state_dict(), folder .. "/scheduler.json")
   local random = require "hflua.core.random"
-  write_json({ now = random.get_state(), epoch_start = self.run.epoch_random, progress = progress_of(self.run) }, folder .. "/rng_state.json")
+  local record = { now = random.get_state(), epoch_start = self.run.epoch_random, progress = progress_of(self.run) }
+  files().write(folder .. "/rng_state.json", json().encode(record, { sort_keys = true }) .. "\n")
 end
 
 local function write_all(self, folder)
