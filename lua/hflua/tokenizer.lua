@@ -21,13 +21,18 @@ local function make_class(name)
   return setmetatable(class, { __name = name, __call = function(_, path, options) return loading.from_file(path, options, name) end })
 end
 
-for _, name in ipairs(classes.names()) do
+local names = classes.names()
+table.sort(names)
+
+for _, name in ipairs(names) do
   local class = make_class(name)
   tokenizer[name], tokenizer[name .. "Fast"] = class, class
 end
 
 return setmetatable(tokenizer, {
   __index = function(_, name)
-    if type(name) == "string" and name:find("Tokenizer", 1, true) then errors.raise("hf.tokenizer has no class %s", name) end
+    if type(name) == "string" and name:find("Tokenizer", 1, true) then
+      errors.raise("hf.tokenizer has no class %s; there are AutoTokenizer, %s", name, table.concat(names, ", "))
+    end
   end,
 })

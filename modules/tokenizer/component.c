@@ -6,7 +6,7 @@
 
 bool hf_component_unknown(HfError *err, const char *where, const char *what, const char *type) {
   char shown[HF_EXCERPT_SIZE];
-  return hf_error_set(err, "%s: %s \"%s\" is not supported", where, what, hf_excerpt(shown, type, strlen(type)));
+  return hf_error_set(err, "%s: %s \"%s\" is not supported (docs/api/tokenizer.md lists what is)", where, what, hf_excerpt(shown, type, strlen(type)));
 }
 
 bool hf_component_read(void *target, const cJSON *json, const char *parts, HfComponentAdd add, const char *where, HfError *err) {

@@ -193,6 +193,9 @@ local function finish(engine, name, class, settings, tokens, folder)
 end
 
 local function missing_files(folder, class)
+  if hub.is_file(folder .. "/vocab.json") and hub.is_file(folder .. "/merges.txt") then
+    errors.raise("%s: vocab.json and merges.txt: byte-level BPE is not supported; WordPiece (tokenizer.json or vocab.txt) is", folder)
+  end
   errors.raise("%s: no tokenizer files: expected tokenizer.json%s", folder, class.vocabulary and " or " .. class.vocabulary or "")
 end
 
