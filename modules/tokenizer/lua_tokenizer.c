@@ -424,6 +424,68 @@ static int to_json(lua_State *L) {
   return push_text(L, out);
 }
 
+/* What normalize and pre_tokenize work with; freed by Lua when an error is raised. */
+typedef struct Stage {
+  HfPieces pieces, spare;
+  HfNormalizerScratch scratch;
+} Stage;
+
+static int stage_gc(lua_State *L) {
+  Stage *stage = lua_touserdata(L, 1);
+  hf_pieces_free(&stage->pieces);
+  hf_pieces_free(&stage->spare);
+  hf_normalizer_scratch_free(&stage->scratch);
+  return 0;
+}
+
+static HfInput check_text(lua_State *L) {
+  HfInput text;
+  size_t bad;
+  text.bytes = luaL_checklstring(L, 2, &text.size);
+  if (!hf_utf8_valid(text.bytes, text.size, &bad)) hfL_errorf(L, "tokenizer: text is not UTF-8: byte 0x%02x at %zu", (unsigned char)text.bytes[bad], bad);
+  return text;
+}
+
+/* normalize(text): what the normalizers make of it. */
+static int normalize(lua_State *L) {
+  HfError err;
+  HfTokenizer *t = check_tokenizer(L);
+  HfInput text = check_text(L);
+  Stage *stage = new_owned(L, "hflua.tokenizer_stage", sizeof *stage);
+  HfText *out = &stage->pieces.text;
+  if (!hf_normalizers_apply(&t->normalizers, (HfSpan){text.bytes, text.size, NULL}, out, &stage->scratch, &err)) return hfL_raise(L, &err);
+  return lua_pushlstring(L, out->bytes ? out->bytes : "", out->size), 1;
+}
+
+static void push_piece(lua_State *L, HfSpan span) {
+  lua_createtable(L, 3, 0);
+  lua_pushlstring(L, span.bytes, span.size);
+  lua_rawseti(L, -2, 1);
+  lua_pushinteger(L, span.origin[0]);
+  lua_rawseti(L, -2, 2);
+  lua_pushinteger(L, (lua_Integer)span.origin[span.size - 1] + 1);
+  lua_rawseti(L, -2, 3);
+}
+
+/* pre_tokenize(text): a list of { piece, first character, character behind the last }, without normalizing. */
+static int pre_tokenize(lua_State *L) {
+  HfError err;
+  HfTokenizer *t = check_tokenizer(L);
+  HfInput text = check_text(L);
+  Stage *stage = new_owned(L, "hflua.tokenizer_stage", sizeof *stage);
+  HfPieces *pieces = &stage->pieces;
+  hf_pieces_clear(pieces, true);
+  if (!hf_text_append_original(&pieces->text, text.bytes, text.size, 0, &err) || !hf_piece_add(&pieces->list, 0, text.size, -1, &err) ||
+      !hf_pre_tokenizers_apply(&t->pre_tokenizers, pieces, &stage->spare, &err))
+    return hfL_raise(L, &err);
+  lua_createtable(L, (int)pieces->list.count, 0);
+  for (size_t i = 0; i < pieces->list.count; i++) {
+    push_piece(L, hf_text_span(&pieces->text, pieces->list.items[i].begin, pieces->list.items[i].end));
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
 /* save(path): writes tokenizer.json. */
 static int save(lua_State *L) {
   HfError err;
@@ -441,7 +503,7 @@ static const luaL_Reg methods[] = {
   {"vocab", vocab}, {"vocab_size", vocab_size}, {"special_count", special_count}, {"template", template_parts},
   {"add_tokens", add_tokens}, {"added_tokens", added_tokens}, {"set_normalizer_option", set_normalizer_option},
   {"decode", decode}, {"join", join}, {"to_json", to_json}, {"save", save},
-  {"id_limit", id_limit}, {NULL, NULL}};
+  {"id_limit", id_limit}, {"normalize", normalize}, {"pre_tokenize", pre_tokenize}, {NULL, NULL}};
 
 static void register_owned(lua_State *L, const char *name, lua_CFunction gc) {
   luaL_newmetatable(L, name);
@@ -456,6 +518,7 @@ int luaopen_hflua_core_tokenizer(lua_State *L) {
   hfL_newclass(L, HFL_TOKENIZER, methods);
   register_owned(L, "hflua.tokenizer_text", text_gc);
   register_owned(L, "hflua.tokenizer_strings", strings_gc);
+  register_owned(L, "hflua.tokenizer_stage", stage_gc);
   hfL_register_encoding(L);
   luaL_newlib(L, functions);
   return 1;

@@ -156,6 +156,41 @@ for _, name in ipairs { "wordpiece_bert", "wordpiece_digits", "wordpiece_added_n
   t.test("trained/" .. name, function() check_trained(shared .. "/trained/" .. name, texts) end)
 end
 
+-- Normalizers and pre-tokenizers alone: those there are; the names of the others are shown.
+local core = require "hflua.core.tokenizer"
+local components = load(shared .. "/components.json")
+
+local function engine_of(field, component)
+  local document = { model = { type = "WordPiece", vocab = { ["[UNK]"] = 0 } }, [field] = component }
+  return pcall(core.from_json, json.encode(document), "component")
+end
+
+local function check_component(kind, field, name, case, check)
+  local ok, engine = engine_of(field, case.json)
+  if not ok then
+    assert(tostring(engine):find("is not supported", 1, true), engine)
+    return t.skip(kind .. " " .. name, "not supported")
+  end
+  t.test(kind .. " " .. name, function()
+    for i, index in ipairs(components.text_indices) do check(engine, texts[index + 1], case.out[i]) end
+  end)
+end
+
+for name, case in pairs(components.normalizers) do
+  check_component("normalizer", "normalizer", name, case, function(engine, text, expected)
+    t.same(engine:normalize(text), expected, ("%q"):format(text))
+  end)
+end
+
+for name, case in pairs(components.pre_tokenizers) do
+  check_component("pre-tokenizer", "pre_tokenizer", name, case, function(engine, text, expected)
+    local pieces, offsets = {}, {}
+    for i, piece in ipairs(engine:pre_tokenize(text)) do pieces[i], offsets[2 * i - 1], offsets[2 * i] = piece[1], piece[2], piece[3] end
+    t.same(pieces, expected.pieces, ("%q"):format(text))
+    t.same(offsets, expected.offsets, ("%q offsets"):format(text))
+  end)
+end
+
 -- Texts and ids of the bge vocabulary (the same words), without [CLS] and [SEP].
 t.test("46 cases of a GGUF vocabulary", function()
   local function read(path) local f = assert(io.open(path, "rb")) local s = f:read("a") f:close() return s end
