@@ -57,4 +57,29 @@ check_resume("SGD with momentum", { optim = "sgd", optim_args = "momentum=0.9" }
 check_resume("early stopping", { metric_for_best_model = "loss", load_best_model_at_end = false, learning_rate = 0.5, num_train_epochs = 4, eval_strategy = "steps", eval_steps = 2 },
   function() return { callbacks = { hf.EarlyStoppingCallback { early_stopping_patience = 2 } } } end)
 
+t.test("a signal inside an evaluation saves, and the evaluation is made up for", function()
+  local folder, interrupt = tiny.folder(), require "hflua.core.interrupt"
+  local function trainer()
+    return tiny.trainer({ output_dir = folder, save_strategy = "epoch", eval_strategy = "epoch", logging_steps = 2, num_train_epochs = 3 },
+      { eval_dataset = tiny.rows(6, 3), model = tiny.model(1, 0.3) })
+  end
+  local whole = trainer()
+  whole:train()
+  files.remove(folder)
+  local first, sent = trainer(), false
+  first:add_callback { on_prediction_step = function(_, args, state)
+    if state.global_step < 10 or sent then return end
+    sent = true
+    io.popen(("kill -INT %d"):format(files.process_id())):close()
+  end }
+  t.raises(function() first:train() end, "training stopped by SIGINT after step 10: saved in " .. folder .. "/checkpoint-10")
+  interrupt.clear()
+  local second = trainer()
+  tiny.spoil(second.model)
+  second:train { resume_from_checkpoint = true }
+  t.same(history(second), history(whole))
+  t.same(tiny.weights(second.model), tiny.weights(whole.model))
+  files.remove(folder)
+end)
+
 t.finish()

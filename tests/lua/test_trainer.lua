@@ -62,6 +62,33 @@ t.test("accumulated micro-batches equal one large batch, the last partial ones t
   t.near(quirk[1], 4 * whole[1], 1e-5, 0, "the sum of the means, as transformers has it")
 end)
 
+t.test("token losses of unequal rows are averaged over the tokens of the whole step", function()
+  local Causal = hf.nn.Module:extend("TinyLMHeadModel")
+  Causal.forward_arguments = { "input_ids", "attention_mask", "labels" }
+  function Causal:init() self.table = hf.nn.Parameter(tensor.arange(0, 400, 1, { dtype = "float32" }):reshape { 20, 20 }:sin()) end
+  function Causal:forward(inputs)
+    local logits, labels = tensor.embedding(self.table, inputs.input_ids), inputs.labels
+    local loss = tensor.cross_entropy(logits:slice { dim = 1, start = 0, stop = -1 }:reshape { -1, 20 }, labels:slice { dim = 1, start = 1 }:reshape { -1 })
+    return { loss = loss, logits = logits }
+  end
+  local tok = setmetatable({ pad_token_id = 0, padding_side = "right" }, {})
+  local rows, labels, first_labels = tiny.rows(8), 0, 0
+  for _, row in ipairs(rows) do
+    row.label = nil
+    labels, first_labels = labels + #row.input_ids, first_labels + 1
+  end
+  local function first_loss(given)
+    given.max_steps, given.train_sampling_strategy = 1, "sequential"
+    return tiny.trainer(given, { model = Causal(), train_dataset = rows,
+      data_collator = hf.trainer.DataCollatorForLanguageModeling(tok, { mlm = false }) }):train().training_loss
+  end
+  local whole = first_loss { per_device_train_batch_size = 8 }
+  t.near(first_loss { per_device_train_batch_size = 2, gradient_accumulation_steps = 4 }, whole, 1e-6)
+  t.near(first_loss { per_device_train_batch_size = 3, gradient_accumulation_steps = 3 }, whole, 1e-6)
+  local quirk = first_loss { per_device_train_batch_size = 2, gradient_accumulation_steps = 4, hf_quirks = true }
+  t.near(quirk, whole * (labels - first_labels) / labels, 1e-6, 0, "divided by all labels, as transformers has it")
+end)
+
 t.test("steps, epochs and max_steps", function()
   local function steps(given, rows)
     local trainer = tiny.trainer(given, { train_dataset = tiny.rows(rows or 20) })
