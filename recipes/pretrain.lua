@@ -16,6 +16,7 @@ local config, training = hf.parse_args({
   num_hidden_layers = 4,
   num_attention_heads = 4,
   intermediate_size = 512,
+  initializer_range = 0.08,                    -- spread of the first weights: about 1 / sqrt(hidden_size)
   max_length = 64,                             -- longer passages are cut
   output = "pretrained-bert",                  -- where the model is saved
   dtype = "bfloat16",                          -- of the saved weights: half the bytes of float32
@@ -48,7 +49,7 @@ end, { batched = true, remove_columns = raw.column_names })
 
 local model = models.BertForMaskedLM.from_config(models.BertConfig {
   vocab_size = #tok, hidden_size = config.hidden_size, num_hidden_layers = config.num_hidden_layers,
-  num_attention_heads = config.num_attention_heads, intermediate_size = config.intermediate_size, max_position_embeddings = config.max_length,
+  num_attention_heads = config.num_attention_heads, intermediate_size = config.intermediate_size, max_position_embeddings = config.max_length, initializer_range = config.initializer_range,
   hidden_dropout_prob = 0.0, attention_probs_dropout_prob = 0.0,
 })
 print(("%d parameters, %d passages"):format(model:num_parameters(), #tokenized.train))
