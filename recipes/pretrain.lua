@@ -1,7 +1,8 @@
---- Pretrains a small BERT from nothing by guessing masked words; this is how recipes/builtin/bert was made.
+--- Pretrains a small BERT from nothing, as BERT was: guessing masked words, and whether a second sentence belongs to the first.
+-- This is how recipes/builtin/bert was made.
 --
 --   hflua recipes/pretrain.lua                              the built-in stories, about ten minutes on two cores
---   hflua recipes/pretrain.lua --text=FILE --vocab=FILE     a text of one's own: one passage a line
+--   hflua recipes/pretrain.lua --text=FILE --vocab=FILE     a text of one's own: one sentence a line
 --
 -- Expect an evaluation loss near 0.7 on the stories (a guess by word frequency alone gives about 4.7).
 local hf = require "hflua"
@@ -9,11 +10,11 @@ local datasets, models, tokenizer, trainer = hf.datasets, hf.models, hf.tokenize
 
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 local config, training = hf.parse_args({
-  text = "",                                   -- a file with one passage a line; empty: the built-in stories
+  text = "",                                   -- a file with one sentence a line; empty: the built-in stories
   vocab = here .. "/builtin/bert/vocab.txt",   -- WordPiece vocabulary
   passages = 60000,                            -- how many stories are invented
   hidden_size = 128,                           -- width; 256 is slower and a little better
-  num_hidden_layers = 4,
+  num_hidden_layers = 3,
   num_attention_heads = 4,
   intermediate_size = 512,
   initializer_range = 0.08,                    -- spread of the first weights: about 1 / sqrt(hidden_size)
@@ -27,27 +28,39 @@ local config, training = hf.parse_args({
 
 hf.set_seed(training.seed)
 
--- Two tellings of one event stand in one passage, so that a masked word of one can be found in the other.
+-- Two sentences a passage: two tellings of one event (label 0, "belongs"), or of two events of one kind (label 1).
 local function built_in_passages()
   local stories = dofile(here .. "/builtin/stories.lua")
   math.randomseed(training.seed)
   local list = {}
   for i = 1, config.passages do
-    local first, second = stories.pair(math.random, 100)
-    list[i] = { text = first, second = second }
+    local first, second, same = stories.pair(math.random, 60, 4)
+    list[i] = { text = first, second = second, next_sentence_label = 1 - same }
+  end
+  return datasets.Dataset.from_list(list)
+end
+
+-- A text of one's own: each line, followed by the next one or by another.
+local function passages_of(path)
+  local lines = datasets.load_dataset("text", { data_files = path, split = "train" }).text
+  math.randomseed(training.seed)
+  local list = {}
+  for i = 1, #lines - 1 do
+    local follows = math.random(2) == 1
+    list[i] = { text = lines[i], second = follows and lines[i + 1] or lines[math.random(#lines)], next_sentence_label = follows and 0 or 1 }
   end
   return datasets.Dataset.from_list(list)
 end
 
 local tok = tokenizer.BertTokenizer(config.vocab, { do_lower_case = true, model_max_length = config.max_length })
-local raw = config.text == "" and built_in_passages() or datasets.load_dataset("text", { data_files = config.text, split = "train" })
+local raw = config.text == "" and built_in_passages() or passages_of(config.text)
 local splits = raw:train_test_split { test_size = 0.02, seed = training.seed }
 
 local tokenized = splits:map(function(rows)
   return tok(rows.text, rows.second, { truncation = true, max_length = config.max_length })
-end, { batched = true, remove_columns = raw.column_names })
+end, { batched = true, remove_columns = { "text", "second" } })
 
-local model = models.BertForMaskedLM.from_config(models.BertConfig {
+local model = models.BertForPreTraining.from_config(models.BertConfig {
   vocab_size = #tok, hidden_size = config.hidden_size, num_hidden_layers = config.num_hidden_layers,
   num_attention_heads = config.num_attention_heads, intermediate_size = config.intermediate_size, max_position_embeddings = config.max_length, initializer_range = config.initializer_range,
   hidden_dropout_prob = 0.0, attention_probs_dropout_prob = 0.0,

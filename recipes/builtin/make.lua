@@ -12,7 +12,7 @@ local function random(n) return math.random(n) end
 local function write_pairs(path, count, seen)
   local lines = { "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String" }
   while #lines <= count do
-    local first, second, label = stories.pair(random, 62)
+    local first, second, label = stories.pair(random, 62, 3)
     if not seen[first] then
       seen[first] = true
       lines[#lines + 1] = ("%d\t%d\t%d\t%s\t%s"):format(label, 2 * #lines, 2 * #lines + 1, first, second)
@@ -45,7 +45,7 @@ end
 local data, model, seen = here .. "/paraphrases", here .. "/bert", {}
 system.makedirs(data)
 system.makedirs(model)
-write_pairs(data .. "/train.tsv", 2400, seen)
+write_pairs(data .. "/train.tsv", 3000, seen)
 write_pairs(data .. "/dev.tsv", 400, seen)
 write_pairs(data .. "/test.tsv", 400, seen)
 print(("vocabulary: %d tokens"):format(write_vocabulary(model .. "/vocab.txt")))

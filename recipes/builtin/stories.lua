@@ -145,28 +145,32 @@ end
 --- How many ways there are to tell the event.
 function stories.ways(event) return #event.kind.tell end
 
---- The same event with one thing changed: two slots exchanged, or one slot given another value.
-function stories.distort(event, random)
-  local values, kind = {}, event.kind
+-- Gives one slot another value.
+local function change(values, event, slot, random)
+  repeat values[slot] = pick(random, lists[event.kind.slots[slot]]) until values[slot] ~= event.values[slot]
+end
+
+--- The same kind of event with something else in it: two slots exchanged, or `count` slots given other values.
+function stories.distort(event, random, count)
+  local values, kind, slots = {}, event.kind, sorted_keys(event.kind.slots)
   for slot, value in pairs(event.values) do values[slot] = value end
-  if kind.swap and random(2) == 1 then
+  if kind.swap and count == 1 then
     local a, b = kind.swap[1], kind.swap[2]
     values[a], values[b] = values[b], values[a]
   else
-    local slot = pick(random, sorted_keys(kind.slots))
-    repeat values[slot] = pick(random, lists[kind.slots[slot]]) until values[slot] ~= event.values[slot]
+    for _ = 1, count do change(values, event, table.remove(slots, random(#slots)), random) end
   end
   return { kind = kind, values = values }
 end
 
 --- A pair of sentences and whether they say the same (1) or not (0), worded in two different ways.
--- share: how many in a hundred pairs say the same.
-function stories.pair(random, share)
+-- share: how many in a hundred pairs say the same; most: how many slots differ at the most in the others.
+function stories.pair(random, share, most)
   local event = stories.draw(random)
   local same = random(100) <= share
   local first = random(stories.ways(event))
   local second = (first + random(stories.ways(event) - 1) - 1) % stories.ways(event) + 1
-  local other = same and event or stories.distort(event, random)
+  local other = same and event or stories.distort(event, random, random(most))
   return stories.tell(event, first, random), stories.tell(other, second, random), same and 1 or 0
 end
 

@@ -67,6 +67,6 @@ auto_class("AutoModelForMaskedLM", "ForMaskedLM")
 auto_class("AutoModelForTokenClassification", "ForTokenClassification")
 auto_class("AutoModelForQuestionAnswering", "ForQuestionAnswering")
 auto_class("AutoModelForCausalLM", "ForCausalLM")
-auto_class("AutoModelForPreTraining", "ForMaskedLM")
+auto_class("AutoModelForPreTraining", "ForPreTraining")
 
 return auto

@@ -232,14 +232,33 @@ bert.BertForMaskedLM = bert.headed("BertForMaskedLM", "bert", bert.BertModel, { 
   heads.masked("bert", function(self, x) return self.cls.predictions.transform(x) end,
     function(self) return self.bert.embeddings.word_embeddings.weight, self.cls.predictions.bias end))
 
+-- cls of pretraining: masked words, and whether the second sentence belongs to the first
+local PreTrainingHeads = nn.Module:extend("BertPreTrainingHeads")
+
+function PreTrainingHeads:init(c)
+  self.predictions = Predictions(c)
+  self.seq_relationship = nn.Linear(c.hidden_size, 2)
+end
+
+bert.BertForPreTraining = bert.headed("BertForPreTraining", "bert", bert.BertModel, { "cls.", "bert.pooler." },
+  function(self, c)
+    self.bert = bert.BertModel(c)
+    self.cls = PreTrainingHeads(c)
+  end,
+  heads.pretraining("bert", function(self, x) return self.cls.predictions.transform(x) end,
+    function(self) return self.bert.embeddings.word_embeddings.weight, self.cls.predictions.bias end,
+    function(self, pooled) return self.cls.seq_relationship(pooled) end))
+bert.BertForPreTraining.forward_arguments = { "input_ids", "attention_mask", "token_type_ids", "position_ids", "labels", "next_sentence_label", "output_hidden_states" }
+
 --- The decoder is tied: its weight is the word embeddings, its bias an older name of cls.predictions.bias.
 function bert.BertForMaskedLM:adapt_state(state)
   state["cls.predictions.bias"] = state["cls.predictions.bias"] or state["cls.predictions.decoder.bias"]
   state["cls.predictions.decoder.bias"], state["cls.predictions.decoder.weight"] = nil, nil
   return state
 end
+bert.BertForPreTraining.adapt_state = bert.BertForMaskedLM.adapt_state
 
-for _, name in ipairs { "BertModel", "BertForSequenceClassification", "BertForTokenClassification", "BertForQuestionAnswering", "BertForMaskedLM" } do
+for _, name in ipairs { "BertModel", "BertForPreTraining", "BertForSequenceClassification", "BertForTokenClassification", "BertForQuestionAnswering", "BertForMaskedLM" } do
   PreTrainedModel.publish(bert[name])
 end
 

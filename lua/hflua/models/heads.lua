@@ -44,21 +44,45 @@ function heads.span(base)
   end
 end
 
+-- Loss over the rows x (N, C) whose label counts, made in chunks; nil without labels.
+local function masked_loss(self, x, layout, labels, transform, output)
+  if not labels then return nil end
+  local weight, bias = output(self)
+  local y = encoder.pack(layout, labels)
+  local counted = y:ne(-100):nonzero():reshape(-1)
+  return tensor.linear_cross_entropy(transform(self, x:index_select(0, counted)), weight, y:index_select(0, counted), { bias = bias })
+end
+
+-- Logits over the vocabulary (B, T, V), made when they are asked for.
+local function masked_logits(self, x, layout, transform, output)
+  return function()
+    local weight, bias = output(self)
+    return encoder.unpack(layout, tensor.linear(transform(self, x), weight, bias))
+  end
+end
+
 --- Masked words. transform(model, x) is the part before the vocabulary; output(model) gives weight (V, C) and bias (V).
--- The loss is made in chunks of the rows that have a label; logits (B, T, V) only when they are asked for.
 function heads.masked(base, transform, output)
   return function(self, inputs)
-    local labels = inputs.labels
-    local x, layout, hidden = self[base]:encode(inputs, labels, { hidden_states = wants_hidden(self, inputs) })
-    local weight, bias = output(self)
-    local loss
-    if labels then
-      local y = encoder.pack(layout, labels)
-      local counted = y:ne(-100):nonzero():reshape(-1)
-      loss = tensor.linear_cross_entropy(transform(self, x:index_select(0, counted)), weight, y:index_select(0, counted), { bias = bias })
-    end
-    return Outputs.new({ "loss", "logits", "hidden_states" }, { loss = loss, hidden_states = hidden },
-      { logits = function() return encoder.unpack(layout, tensor.linear(transform(self, x), weight, bias)) end })
+    local x, layout, hidden = self[base]:encode(inputs, inputs.labels, { hidden_states = wants_hidden(self, inputs) })
+    return Outputs.new({ "loss", "logits", "hidden_states" },
+      { loss = masked_loss(self, x, layout, inputs.labels, transform, output), hidden_states = hidden },
+      { logits = masked_logits(self, x, layout, transform, output) })
+  end
+end
+
+--- BERT's pretraining: masked words and next_sentence_label (B), 0 where the second sentence belongs to the first. The loss is the
+-- sum of both, when both labels are there. relate(model, pooled) maps (B, C) to (B, 2).
+function heads.pretraining(base, transform, output, relate)
+  return function(self, inputs)
+    local x, layout, hidden = self[base]:encode(inputs, inputs.labels, { hidden_states = wants_hidden(self, inputs) })
+    local related = relate(self, self[base].pooler(encoder.first_rows(layout, x)))
+    local loss = masked_loss(self, x, layout, inputs.labels, transform, output)
+    if loss and inputs.next_sentence_label then loss = loss + tensor.cross_entropy(related, inputs.next_sentence_label:reshape(-1))
+    else loss = nil end
+    return Outputs.new({ "loss", "prediction_logits", "seq_relationship_logits", "hidden_states" },
+      { loss = loss, seq_relationship_logits = related, hidden_states = hidden },
+      { prediction_logits = masked_logits(self, x, layout, transform, output) })
   end
 end
 

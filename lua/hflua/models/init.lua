@@ -5,7 +5,7 @@ local modules = {
   AutoModelForTokenClassification = "auto", AutoModelForQuestionAnswering = "auto", AutoModelForCausalLM = "auto", AutoModelForPreTraining = "auto",
   PretrainedConfig = "config", PreTrainedConfig = "config",
   BertConfig = "bert", BertModel = "bert", BertForSequenceClassification = "bert", BertForMaskedLM = "bert",
-  BertForTokenClassification = "bert", BertForQuestionAnswering = "bert",
+  BertForPreTraining = "bert", BertForTokenClassification = "bert", BertForQuestionAnswering = "bert",
   RobertaConfig = "roberta", RobertaModel = "roberta", RobertaForSequenceClassification = "roberta", RobertaForMaskedLM = "roberta",
   RobertaForTokenClassification = "roberta", RobertaForQuestionAnswering = "roberta",
   DistilBertConfig = "distilbert", DistilBertModel = "distilbert", DistilBertForSequenceClassification = "distilbert",
