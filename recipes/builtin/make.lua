@@ -12,7 +12,7 @@ local function random(n) return math.random(n) end
 local function write_pairs(path, count, seen)
   local lines = { "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String" }
   while #lines <= count do
-    local first, second, label = stories.pair(random, 62, 3)
+    local first, second, label = stories.pair(random, 60, 15)
     if not seen[first] then
       seen[first] = true
       lines[#lines + 1] = ("%d\t%d\t%d\t%s\t%s"):format(label, 2 * #lines, 2 * #lines + 1, first, second)

@@ -163,14 +163,29 @@ function stories.distort(event, random, count)
   return { kind = kind, values = values }
 end
 
+--- Another event that shares what it can with this one: a news item of another kind about the same people and places.
+function stories.relate(event, random)
+  local other
+  repeat other = stories.draw(random) until other.kind ~= event.kind
+  for slot, list in pairs(other.kind.slots) do
+    for own, own_list in pairs(event.kind.slots) do
+      if list == own_list and slot == own then other.values[slot] = event.values[own] end
+    end
+  end
+  return other
+end
+
 --- A pair of sentences and whether they say the same (1) or not (0), worded in two different ways.
--- share: how many in a hundred pairs say the same; most: how many slots differ at the most in the others.
-function stories.pair(random, share, most)
-  local event = stories.draw(random)
+-- share: how many in a hundred pairs say the same; close: how many in a hundred of the others tell of the same kind of event with a
+-- detail changed.
+function stories.pair(random, share, close)
+  local event, other = stories.draw(random), nil
   local same = random(100) <= share
+  if same then other = event
+  elseif random(100) <= close then other = stories.distort(event, random, 1)
+  else other = stories.relate(event, random) end
   local first = random(stories.ways(event))
   local second = (first + random(stories.ways(event) - 1) - 1) % stories.ways(event) + 1
-  local other = same and event or stories.distort(event, random, random(most))
   return stories.tell(event, first, random), stories.tell(other, second, random), same and 1 or 0
 end
 
