@@ -6,14 +6,16 @@ static const struct {
   const char *name;
   size_t size;
 } dtypes[HF_DTYPE_COUNT] = {
-    [HF_FLOAT32] = {"float32", 4}, [HF_FLOAT16] = {"float16", 2}, [HF_BFLOAT16] = {"bfloat16", 2}, [HF_INT64] = {"int64", 8},
-    [HF_INT32] = {"int32", 4},     [HF_UINT8] = {"uint8", 1},     [HF_BOOL] = {"bool", 1},
+    [HF_FLOAT32] = {"float32", 4}, [HF_FLOAT16] = {"float16", 2}, [HF_BFLOAT16] = {"bfloat16", 2},
+    [HF_INT64] = {"int64", 8},     [HF_INT32] = {"int32", 4},     [HF_UINT8] = {"uint8", 1},
+    [HF_BOOL] = {"bool", 1},
 };
 
 static const struct {
   const char *name;
   HfDtype dtype;
-} aliases[] = {{"float", HF_FLOAT32}, {"half", HF_FLOAT16}, {"long", HF_INT64}, {"int", HF_INT32}, {"byte", HF_UINT8}};
+} aliases[] = {
+    {"float", HF_FLOAT32}, {"half", HF_FLOAT16}, {"long", HF_INT64}, {"int", HF_INT32}, {"byte", HF_UINT8}};
 
 size_t hf_dtype_size(HfDtype dtype) { return dtypes[dtype].size; }
 const char *hf_dtype_name(HfDtype dtype) { return dtypes[dtype].name; }

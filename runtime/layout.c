@@ -33,7 +33,8 @@ static void merge(HfLayout *l, int count) {
   l->ndim = n;
 }
 
-bool hf_layout_make(HfLayout *layout, const char *op, int ndim, const int64_t *shape, const HfTensor *const *operands, int count, HfError *err) {
+bool hf_layout_make(HfLayout *layout, const char *op, int ndim, const int64_t *shape,
+                    const HfTensor *const *operands, int count, HfError *err) {
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
   *layout = (HfLayout){.ndim = ndim};
   for (int k = 0; k < count; k++) {
@@ -43,7 +44,8 @@ bool hf_layout_make(HfLayout *layout, const char *op, int ndim, const int64_t *s
       fits = operand_stride(operands[k], ndim, shape, d, &layout->stride[k][d]);
     }
     if (!fits)
-      return hf_error_set(err, "%s: %s does not broadcast to %s", op, hf_tensor_describe(operands[k], a), hf_shape_describe(ndim, shape, b));
+      return hf_error_set(err, "%s: %s does not broadcast to %s", op, hf_tensor_describe(operands[k], a),
+                          hf_shape_describe(ndim, shape, b));
   }
   merge(layout, count);
   return true;

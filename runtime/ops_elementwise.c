@@ -1,4 +1,5 @@
-/* Operations element by element: functions of one value, arithmetic with broadcasting, comparisons, choices, casts. */
+/* Operations element by element: functions of one value, arithmetic with broadcasting, comparisons, choices,
+ * casts. */
 #include "ops_internal.h"
 #include <math.h>
 
@@ -29,7 +30,8 @@ HfTensor *hf_contiguous(HfTensor *x, HfError *err) {
   return hf_tensor_retain(x), x;
 }
 
-/* Between host and device through host memory; the copy of a leaf on another device is recorded like a cast. */
+/* Between host and device through host memory; the copy of a leaf on another device is recorded like a cast.
+ */
 static bool to_device_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   return (dinp[0] = hf_to_device(dout[0], node->edge[0].device, err)) != NULL;
 }
@@ -37,7 +39,8 @@ static const HfOperation to_device_operation = {"to", to_device_backward, NULL};
 
 static HfStatus copy_between(HfTensor *out, const HfTensor *in) {
   size_t bytes = hf_tensor_bytes(in);
-  if (hf_tensor_device(in) == hf_device_cpu()) return hf_tensor_kernels(out)->copy_in(hf_tensor_data(out), hf_tensor_data(in), bytes);
+  if (hf_tensor_device(in) == hf_device_cpu())
+    return hf_tensor_kernels(out)->copy_in(hf_tensor_data(out), hf_tensor_data(in), bytes);
   return hf_tensor_kernels(in)->copy_out(hf_tensor_data(out), hf_tensor_data(in), bytes);
 }
 
@@ -67,8 +70,9 @@ static bool unary_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp,
   HfTensor *x = node->saved[0], *y = node->saved[1], *g = hf_float_contiguous(dout[0], err);
   HfTensor *dx = g ? hf_empty_like(g, err) : NULL;
   if (dx) {
-    HfStatus status = hf_tensor_kernels(g)->unary_backward(hf_tensor_data(dx), hf_tensor_data(g), hf_tensor_data(x), hf_tensor_data(y),
-                                                           hf_tensor_numel(g), c->op, c->p);
+    HfStatus status =
+        hf_tensor_kernels(g)->unary_backward(hf_tensor_data(dx), hf_tensor_data(g), hf_tensor_data(x),
+                                             hf_tensor_data(y), hf_tensor_numel(g), c->op, c->p);
     if (!hf_check(status, node->operation->name, g, err)) dx = hf_then(dx, NULL);
   }
   hf_tensor_release(g);
@@ -79,8 +83,11 @@ static const HfOperation unary_operation = {"unary", unary_backward, NULL};
 static HfTensor *unary_float(HfTensor *x, HfUnary op, double p, HfError *err) {
   HfTensor *c = hf_contiguous(x, err), *y = c ? hf_empty_like(c, err) : NULL;
   UnaryContext context = {op, (float)p};
-  HfStatus status = y ? hf_tensor_kernels(c)->unary(hf_tensor_data(y), hf_tensor_data(c), hf_tensor_numel(c), op, context.p) : HF_OK;
-  y = hf_recorded(y, status, &(HfRecord){&unary_operation, HF_INPUTS(c), HF_SAVED(c, y), HF_CONTEXT(context)}, err);
+  HfStatus status =
+      y ? hf_tensor_kernels(c)->unary(hf_tensor_data(y), hf_tensor_data(c), hf_tensor_numel(c), op, context.p)
+        : HF_OK;
+  y = hf_recorded(y, status, &(HfRecord){&unary_operation, HF_INPUTS(c), HF_SAVED(c, y), HF_CONTEXT(context)},
+                  err);
   return hf_then(c, y);
 }
 
@@ -89,18 +96,29 @@ static HfTensor *unary_integer(HfTensor *x, HfUnary op, double p, bool *handled,
   HfTensor *zero = NULL, *out = NULL;
   *handled = true;
   switch (op) {
-  case HF_FLOOR: case HF_CEIL: case HF_ROUND: case HF_TRUNC: return hf_tensor_retain(x), x;
-  case HF_SQUARE: return hf_binary(x, x, HF_MUL, err);
-  case HF_NEG: p = 0; /* fall through */
-  case HF_RSUB_SCALAR: case HF_ADD_SCALAR: case HF_MUL_SCALAR:
+  case HF_FLOOR:
+  case HF_CEIL:
+  case HF_ROUND:
+  case HF_TRUNC:
+    return hf_tensor_retain(x), x;
+  case HF_SQUARE:
+    return hf_binary(x, x, HF_MUL, err);
+  case HF_NEG:
+    p = 0; /* fall through */
+  case HF_RSUB_SCALAR:
+  case HF_ADD_SCALAR:
+  case HF_MUL_SCALAR:
     if (p != floor(p)) break;
     zero = hf_scalar_like(x, x->dtype == HF_BOOL ? HF_INT64 : x->dtype, p, err);
-    out = op == HF_ADD_SCALAR ? hf_binary(x, zero, HF_ADD, err) : op == HF_MUL_SCALAR ? hf_binary(x, zero, HF_MUL, err) : hf_binary(zero, x, HF_SUB, err);
+    out = op == HF_ADD_SCALAR   ? hf_binary(x, zero, HF_ADD, err)
+          : op == HF_MUL_SCALAR ? hf_binary(x, zero, HF_MUL, err)
+                                : hf_binary(zero, x, HF_SUB, err);
     return hf_then(zero, out);
   case HF_ABS:
     out = hf_unary(x, HF_NEG, 0, err);
     return hf_then(out, hf_binary(x, out, HF_MAXIMUM, err));
-  default: break;
+  default:
+    break;
   }
   *handled = false;
   return NULL;
@@ -122,10 +140,14 @@ HfTensor *hf_unary(HfTensor *x, HfUnary op, double p, HfError *err) {
 /* ---- arithmetic */
 
 static HfDtype promote(const HfTensor *a, const HfTensor *b) {
-  static const int rank[HF_DTYPE_COUNT] = {[HF_BOOL] = 0, [HF_UINT8] = 1, [HF_INT32] = 2, [HF_INT64] = 3, [HF_FLOAT16] = 4, [HF_BFLOAT16] = 4, [HF_FLOAT32] = 5};
+  static const int rank[HF_DTYPE_COUNT] = {
+      [HF_BOOL] = 0,    [HF_UINT8] = 1,    [HF_INT32] = 2,  [HF_INT64] = 3,
+      [HF_FLOAT16] = 4, [HF_BFLOAT16] = 4, [HF_FLOAT32] = 5};
   if (a->dtype == b->dtype) return a->dtype;
-  bool same_kind = hf_dtype_is_float(a->dtype) == hf_dtype_is_float(b->dtype) && (a->dtype == HF_BOOL) == (b->dtype == HF_BOOL);
-  if (same_kind && !a->ndim != !b->ndim) return a->ndim ? a->dtype : b->dtype; /* a single value takes the other's type */
+  bool same_kind = hf_dtype_is_float(a->dtype) == hf_dtype_is_float(b->dtype) &&
+                   (a->dtype == HF_BOOL) == (b->dtype == HF_BOOL);
+  if (same_kind && !a->ndim != !b->ndim)
+    return a->ndim ? a->dtype : b->dtype; /* a single value takes the other's type */
   if (rank[a->dtype] == rank[b->dtype]) return HF_FLOAT32;
   return rank[a->dtype] > rank[b->dtype] ? a->dtype : b->dtype;
 }
@@ -149,7 +171,8 @@ static HfTensor *pow_base_gradient(HfTensor *g, HfTensor *a, HfTensor *b, HfErro
 }
 
 static HfTensor *pow_exponent_gradient(HfTensor *g, HfTensor *a, HfTensor *y, HfError *err) {
-  HfTensor *log = hf_unary(a, HF_LOG, 0, err), *zero = hf_scalar_like(a, HF_FLOAT32, 0, err), *is_zero = hf_compare(a, zero, HF_EQ, err);
+  HfTensor *log = hf_unary(a, HF_LOG, 0, err), *zero = hf_scalar_like(a, HF_FLOAT32, 0, err),
+           *is_zero = hf_compare(a, zero, HF_EQ, err);
   log = hf_then(log, hf_masked_fill(log, is_zero, 0, err));
   log = hf_then(log, hf_binary(log, y, HF_MUL, err));
   hf_tensor_release(zero), hf_tensor_release(is_zero);
@@ -160,15 +183,19 @@ static HfTensor *pow_exponent_gradient(HfTensor *g, HfTensor *a, HfTensor *y, Hf
 static HfTensor *binary_gradient(HfBinary op, int i, HfTensor *g, HfTensor *const *saved, HfError *err) {
   HfTensor *a = saved[0], *b = saved[1], *t;
   switch (op) {
-  case HF_ADD: return hf_tensor_retain(g), g;
-  case HF_SUB: return i ? hf_unary(g, HF_NEG, 0, err) : (hf_tensor_retain(g), g);
-  case HF_MUL: return hf_binary(g, i ? a : b, HF_MUL, err);
+  case HF_ADD:
+    return hf_tensor_retain(g), g;
+  case HF_SUB:
+    return i ? hf_unary(g, HF_NEG, 0, err) : (hf_tensor_retain(g), g);
+  case HF_MUL:
+    return hf_binary(g, i ? a : b, HF_MUL, err);
   case HF_DIV:
     t = hf_binary(g, b, HF_DIV, err);
     if (!i) return t;
     t = hf_then(t, hf_binary(t, saved[2], HF_MUL, err));
     return hf_then(t, hf_unary(t, HF_NEG, 0, err));
-  case HF_POW: return i ? pow_exponent_gradient(g, a, saved[2], err) : pow_base_gradient(g, a, b, err);
+  case HF_POW:
+    return i ? pow_exponent_gradient(g, a, saved[2], err) : pow_base_gradient(g, a, b, err);
   default:
     t = i ? share_of_a(b, a, op == HF_MAXIMUM, err) : share_of_a(a, b, op == HF_MAXIMUM, err);
     return hf_then(t, hf_binary(g, t, HF_MUL, err));
@@ -193,10 +220,13 @@ static const HfOperation binary_operations[HF_BINARY_COUNT] = {
 };
 
 /* The common shape of two operands, or an error that names both. */
-static bool common_shape(const char *op, const HfTensor *a, const HfTensor *b, int *ndim, int64_t *shape, HfError *err) {
+static bool common_shape(const char *op, const HfTensor *a, const HfTensor *b, int *ndim, int64_t *shape,
+                         HfError *err) {
   char x[HF_DESCRIPTION_SIZE], y[HF_DESCRIPTION_SIZE];
-  if (hf_shape_broadcast(a->ndim, a->shape, b->ndim, b->shape, ndim, shape)) return hf_same_device(op, a, b, err);
-  return hf_error_set(err, "%s: shapes do not broadcast: a %s, b %s", op, hf_tensor_describe(a, x), hf_tensor_describe(b, y));
+  if (hf_shape_broadcast(a->ndim, a->shape, b->ndim, b->shape, ndim, shape))
+    return hf_same_device(op, a, b, err);
+  return hf_error_set(err, "%s: shapes do not broadcast: a %s, b %s", op, hf_tensor_describe(a, x),
+                      hf_tensor_describe(b, y));
 }
 
 static HfTensor *binary_same_dtype(HfTensor *a, HfTensor *b, HfBinary op, HfError *err) {
@@ -207,11 +237,18 @@ static HfTensor *binary_same_dtype(HfTensor *a, HfTensor *b, HfBinary op, HfErro
   if (!common_shape(operation->name, a, b, &ndim, shape, err)) return NULL;
   HfTensor *out = hf_empty_as(a, a->dtype, ndim, shape, err);
   const HfTensor *operands[] = {out, a, b};
-  if (out && !hf_layout_make(&layout, operation->name, ndim, shape, operands, 3, err)) out = hf_then(out, NULL);
-  HfStatus status = out ? hf_tensor_kernels(a)->binary(hf_tensor_data(out), hf_tensor_data(a), hf_tensor_data(b), a->dtype, &layout, op) : HF_OK;
+  if (out && !hf_layout_make(&layout, operation->name, ndim, shape, operands, 3, err))
+    out = hf_then(out, NULL);
+  HfStatus status = out ? hf_tensor_kernels(a)->binary(hf_tensor_data(out), hf_tensor_data(a),
+                                                       hf_tensor_data(b), a->dtype, &layout, op)
+                        : HF_OK;
   bool needs_operands = op != HF_ADD && op != HF_SUB, needs_out = op == HF_DIV || op == HF_POW;
-  return hf_recorded(out, status, &(HfRecord){operation, HF_INPUTS(a, b),
-                     HF_SAVED(needs_operands ? a : NULL, needs_operands ? b : NULL, needs_out ? out : NULL), HF_CONTEXT(op)}, err);
+  return hf_recorded(
+      out, status,
+      &(HfRecord){operation, HF_INPUTS(a, b),
+                  HF_SAVED(needs_operands ? a : NULL, needs_operands ? b : NULL, needs_out ? out : NULL),
+                  HF_CONTEXT(op)},
+      err);
 }
 
 HfTensor *hf_binary(HfTensor *a, HfTensor *b, HfBinary op, HfError *err) {
@@ -226,7 +263,9 @@ HfTensor *hf_binary(HfTensor *a, HfTensor *b, HfBinary op, HfError *err) {
 }
 
 HfTensor *hf_integer_divide(HfTensor *a, HfTensor *b, HfError *err) {
-  if (!a || !b || !hf_expect_dtype("integer_divide", "a", a, HF_INT64, err) || !hf_expect_dtype("integer_divide", "b", b, HF_INT64, err)) return NULL;
+  if (!a || !b || !hf_expect_dtype("integer_divide", "a", a, HF_INT64, err) ||
+      !hf_expect_dtype("integer_divide", "b", b, HF_INT64, err))
+    return NULL;
   return binary_same_dtype(a, b, HF_DIV, err);
 }
 
@@ -242,7 +281,9 @@ HfTensor *hf_compare(HfTensor *a, HfTensor *b, HfCompare op, HfError *err) {
   HfTensor *out = x && y ? hf_empty_as(a, HF_BOOL, ndim, shape, err) : NULL;
   const HfTensor *operands[] = {out, x, y};
   if (out && (!hf_layout_make(&layout, "compare", ndim, shape, operands, 3, err) ||
-              !hf_check(hf_tensor_kernels(a)->compare(hf_tensor_data(out), hf_tensor_data(x), hf_tensor_data(y), wide, &layout, op), "compare", a, err)))
+              !hf_check(hf_tensor_kernels(a)->compare(hf_tensor_data(out), hf_tensor_data(x),
+                                                      hf_tensor_data(y), wide, &layout, op),
+                        "compare", a, err)))
     out = hf_then(out, NULL);
   hf_tensor_release(x), hf_tensor_release(y);
   return out;
@@ -253,7 +294,8 @@ static bool where_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp,
   bool ok = zero != NULL;
   for (int i = 1; i <= 2 && ok; i++) {
     if (!node->wants[i]) continue;
-    HfTensor *g = i == 1 ? hf_where(node->saved[0], dout[0], zero, err) : hf_where(node->saved[0], zero, dout[0], err);
+    HfTensor *g =
+        i == 1 ? hf_where(node->saved[0], dout[0], zero, err) : hf_where(node->saved[0], zero, dout[0], err);
     dinp[i] = hf_then(g, hf_sum_to_edge(g, &node->edge[i], err));
     ok = dinp[i] != NULL;
   }
@@ -267,16 +309,23 @@ HfTensor *hf_where(HfTensor *condition, HfTensor *a, HfTensor *b, HfError *err) 
   int64_t shape[HF_MAX_DIMS];
   HfLayout layout;
   char x[HF_DESCRIPTION_SIZE], y[HF_DESCRIPTION_SIZE];
-  if (!condition || !a || !b || !hf_expect_dtype("where", "condition", condition, HF_BOOL, err) || !common_shape("where", a, b, &ndim, shape, err)) return NULL;
+  if (!condition || !a || !b || !hf_expect_dtype("where", "condition", condition, HF_BOOL, err) ||
+      !common_shape("where", a, b, &ndim, shape, err))
+    return NULL;
   if (!hf_shape_broadcast(ndim, shape, condition->ndim, condition->shape, &ndim, shape))
-    return hf_error_set(err, "where: the condition %s does not broadcast with %s", hf_tensor_describe(condition, x), hf_tensor_describe(a, y)), NULL;
+    return hf_error_set(err, "where: the condition %s does not broadcast with %s",
+                        hf_tensor_describe(condition, x), hf_tensor_describe(a, y)),
+           NULL;
   HfDtype dtype = promote(a, b);
   HfTensor *p = hf_cast(a, dtype, err), *q = hf_cast(b, dtype, err);
   HfTensor *out = p && q ? hf_empty_as(a, dtype, ndim, shape, err) : NULL;
   const HfTensor *operands[] = {out, condition, p, q};
   if (out && !hf_layout_make(&layout, "where", ndim, shape, operands, 4, err)) out = hf_then(out, NULL);
-  HfStatus status = out ? hf_tensor_kernels(a)->where(hf_tensor_data(out), hf_tensor_data(condition), hf_tensor_data(p), hf_tensor_data(q), dtype, &layout) : HF_OK;
-  out = hf_recorded(out, status, &(HfRecord){&where_operation, HF_INPUTS(NULL, p, q), HF_SAVED(condition)}, err);
+  HfStatus status = out ? hf_tensor_kernels(a)->where(hf_tensor_data(out), hf_tensor_data(condition),
+                                                      hf_tensor_data(p), hf_tensor_data(q), dtype, &layout)
+                        : HF_OK;
+  out = hf_recorded(out, status, &(HfRecord){&where_operation, HF_INPUTS(NULL, p, q), HF_SAVED(condition)},
+                    err);
   hf_tensor_release(p), hf_tensor_release(q);
   return out;
 }
@@ -289,7 +338,8 @@ HfTensor *hf_masked_fill(HfTensor *x, HfTensor *mask, double value, HfError *err
 /* Gradient passes where low <= x <= high. */
 static bool clamp_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   float *limit = node->context;
-  HfTensor *x = node->saved[0], *low = hf_scalar_like(x, HF_FLOAT32, limit[0], err), *high = hf_scalar_like(x, HF_FLOAT32, limit[1], err);
+  HfTensor *x = node->saved[0], *low = hf_scalar_like(x, HF_FLOAT32, limit[0], err),
+           *high = hf_scalar_like(x, HF_FLOAT32, limit[1], err);
   HfTensor *below = hf_compare(x, low, HF_LT, err), *above = hf_compare(x, high, HF_GT, err);
   HfTensor *g = hf_masked_fill(dout[0], below, 0, err);
   dinp[0] = hf_then(g, hf_masked_fill(g, above, 0, err));
@@ -302,8 +352,11 @@ HfTensor *hf_clamp(HfTensor *x, double low, double high, HfError *err) {
   if (!x) return NULL;
   float limit[2] = {(float)low, (float)high};
   HfTensor *c = hf_float_contiguous(x, err), *y = c ? hf_empty_like(c, err) : NULL;
-  HfStatus status = y ? hf_tensor_kernels(c)->clamp(hf_tensor_data(y), hf_tensor_data(c), hf_tensor_numel(c), limit[0], limit[1]) : HF_OK;
-  y = hf_recorded(y, status, &(HfRecord){&clamp_operation, HF_INPUTS(c), HF_SAVED(c), HF_CONTEXT(limit)}, err);
+  HfStatus status = y ? hf_tensor_kernels(c)->clamp(hf_tensor_data(y), hf_tensor_data(c), hf_tensor_numel(c),
+                                                    limit[0], limit[1])
+                      : HF_OK;
+  y = hf_recorded(y, status, &(HfRecord){&clamp_operation, HF_INPUTS(c), HF_SAVED(c), HF_CONTEXT(limit)},
+                  err);
   hf_tensor_release(c);
   return hf_back_to(y, x->dtype, err);
 }
@@ -336,7 +389,9 @@ typedef struct DropoutContext {
 
 static HfTensor *apply_dropout(HfTensor *x, const DropoutContext *c, HfStatus *status, HfError *err) {
   HfTensor *out = hf_empty_like(x, err);
-  *status = out ? hf_tensor_kernels(x)->dropout(hf_tensor_data(out), hf_tensor_data(x), x->dtype, hf_tensor_numel(x), c->p, c->key) : HF_OK;
+  *status = out ? hf_tensor_kernels(x)->dropout(hf_tensor_data(out), hf_tensor_data(x), x->dtype,
+                                                hf_tensor_numel(x), c->p, c->key)
+                : HF_OK;
   return out;
 }
 
@@ -357,6 +412,7 @@ HfTensor *hf_dropout(HfTensor *x, double p, bool training, HfError *err) {
   HfStatus status = HF_OK;
   DropoutContext context = {hf_dropout_key(), (float)p};
   HfTensor *c = hf_contiguous(x, err), *out = c ? apply_dropout(c, &context, &status, err) : NULL;
-  out = hf_recorded(out, status, &(HfRecord){&dropout_operation_kind, HF_INPUTS(c), HF_CONTEXT(context)}, err);
+  out =
+      hf_recorded(out, status, &(HfRecord){&dropout_operation_kind, HF_INPUTS(c), HF_CONTEXT(context)}, err);
   return hf_then(c, out);
 }

@@ -3,7 +3,8 @@
 
 HfTensor *hf_recorded(HfTensor *out, HfStatus status, const HfRecord *r, HfError *err) {
   if (!out) return NULL;
-  if (!hf_check(status, r->operation->name, out, err) || !hf_tape_record(&out, 1, r, err)) return hf_tensor_release(out), NULL;
+  if (!hf_check(status, r->operation->name, out, err) || !hf_tape_record(&out, 1, r, err))
+    return hf_tensor_release(out), NULL;
   return out;
 }
 
@@ -11,7 +12,9 @@ HfTensor *hf_empty_as(const HfTensor *t, HfDtype dtype, int ndim, const int64_t 
   return hf_tensor_empty(dtype, ndim, shape, hf_tensor_device(t), err);
 }
 
-HfTensor *hf_empty_like(const HfTensor *t, HfError *err) { return hf_empty_as(t, t->dtype, t->ndim, t->shape, err); }
+HfTensor *hf_empty_like(const HfTensor *t, HfError *err) {
+  return hf_empty_as(t, t->dtype, t->ndim, t->shape, err);
+}
 
 HfTensor *hf_zeros_edge(const HfNode *node, int i, HfError *err) {
   const HfEdge *e = &node->edge[i];
@@ -45,11 +48,13 @@ HfTensor *hf_back_to(HfTensor *y, HfDtype dtype, HfError *err) { return hf_then(
 bool hf_same_device(const char *op, const HfTensor *a, const HfTensor *b, HfError *err) {
   char x[HF_DESCRIPTION_SIZE], y[HF_DESCRIPTION_SIZE];
   if (hf_tensor_device(a) == hf_tensor_device(b)) return true;
-  return hf_error_set(err, "%s: operands are on different devices: %s and %s; use to(device)", op, hf_tensor_describe(a, x), hf_tensor_describe(b, y));
+  return hf_error_set(err, "%s: operands are on different devices: %s and %s; use to(device)", op,
+                      hf_tensor_describe(a, x), hf_tensor_describe(b, y));
 }
 
 bool hf_expect_dtype(const char *op, const char *what, const HfTensor *t, HfDtype dtype, HfError *err) {
   char text[HF_DESCRIPTION_SIZE];
   if (t->dtype == dtype) return true;
-  return hf_error_set(err, "%s: %s: expected %s, found %s", op, what, hf_dtype_name(dtype), hf_tensor_describe(t, text));
+  return hf_error_set(err, "%s: %s: expected %s, found %s", op, what, hf_dtype_name(dtype),
+                      hf_tensor_describe(t, text));
 }

@@ -24,13 +24,17 @@ static bool grad_zeroed(HfNode *node, int i, void **data, HfError *err) {
 
 static bool layer_norm_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   NormContext *c = node->context;
-  HfTensor *sum = node->saved[0], *weight = node->saved[3], *g = hf_float_contiguous(dout[0], err), *dsum = NULL, *dx = NULL;
+  HfTensor *sum = node->saved[0], *weight = node->saved[3], *g = hf_float_contiguous(dout[0], err),
+           *dsum = NULL, *dx = NULL;
   void *dweight, *dbias;
-  bool ok = g && grad_zeroed(node, 2, &dweight, err) && grad_zeroed(node, 3, &dbias, err) && (dsum = hf_empty_like(g, err)) &&
-            (c->dropout == 0 || (dx = hf_empty_like(g, err)));
+  bool ok = g && grad_zeroed(node, 2, &dweight, err) && grad_zeroed(node, 3, &dbias, err) &&
+            (dsum = hf_empty_like(g, err)) && (c->dropout == 0 || (dx = hf_empty_like(g, err)));
   if (ok)
-    ok = hf_check(hf_tensor_kernels(g)->layer_norm_backward(hf_tensor_data(dsum), dx ? hf_tensor_data(dx) : NULL, dweight, dbias, hf_tensor_data(g), hf_tensor_data(sum),
-                  hf_tensor_data(node->saved[1]), hf_tensor_data(node->saved[2]), weight ? hf_tensor_data(weight) : NULL, HF_FLOAT32, c->rows, c->columns, c->dropout, c->key), "layer_norm", g, err);
+    ok = hf_check(hf_tensor_kernels(g)->layer_norm_backward(
+                      hf_tensor_data(dsum), hf_data_or_null(dx), dweight, dbias, hf_tensor_data(g),
+                      hf_tensor_data(sum), hf_tensor_data(node->saved[1]), hf_tensor_data(node->saved[2]),
+                      hf_data_or_null(weight), HF_FLOAT32, c->rows, c->columns, c->dropout, c->key),
+                  "layer_norm", g, err);
   if (ok && node->wants[1]) hf_tensor_retain(dsum), dinp[1] = dsum;
   if (ok && node->wants[0]) dinp[0] = dx ? dx : dsum, hf_tensor_retain(dinp[0]);
   hf_tensor_release(g), hf_tensor_release(dsum), hf_tensor_release(dx);
@@ -39,30 +43,39 @@ static bool layer_norm_backward(HfNode *node, HfTensor *const *dout, HfTensor **
 static const HfOperation layer_norm_operation = {"layer_norm", layer_norm_backward, NULL};
 
 /* rows and columns when the last `dims` dims are normalised together; checks the parameters' sizes. */
-static bool norm_sizes(const char *op, const HfTensor *x, const HfTensor *weight, const HfTensor *bias, int dims, int64_t *rows, int64_t *columns, HfError *err) {
+static bool norm_sizes(const char *op, const HfTensor *x, const HfTensor *weight, const HfTensor *bias,
+                       int dims, int64_t *rows, int64_t *columns, HfError *err) {
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
-  if (dims < 1 || dims > x->ndim) return hf_error_set(err, "%s: cannot normalise %d dims of %s", op, dims, hf_tensor_describe(x, a));
+  if (dims < 1 || dims > x->ndim)
+    return hf_error_set(err, "%s: cannot normalise %d dims of %s", op, dims, hf_tensor_describe(x, a));
   *rows = *columns = 1;
   for (int d = 0; d < x->ndim; d++) *(d < x->ndim - dims ? rows : columns) *= x->shape[d];
   const HfTensor *parameters[] = {weight, bias};
   for (int i = 0; i < 2; i++) {
     if (!parameters[i]) continue;
     if (hf_tensor_numel(parameters[i]) != *columns)
-      return hf_error_set(err, "%s: %s %s does not fit the last %d dims of %s", op, i ? "bias" : "weight", hf_tensor_describe(parameters[i], a), dims, hf_tensor_describe(x, b));
+      return hf_error_set(err, "%s: %s %s does not fit the last %d dims of %s", op, i ? "bias" : "weight",
+                          hf_tensor_describe(parameters[i], a), dims, hf_tensor_describe(x, b));
     if (!hf_same_device(op, x, parameters[i], err)) return false;
   }
   return true;
 }
 
 static HfTensor *layer_norm_float(HfTensor *const *in, NormContext *c, double eps, HfError *err) {
-  HfTensor *x = in[0], *residual = in[1], *weight = in[2], *bias = in[3], *sum = NULL, *stats[2] = {NULL}, *y = hf_empty_like(x, err);
+  HfTensor *x = in[0], *residual = in[1], *weight = in[2], *bias = in[3], *sum = NULL, *stats[2] = {NULL},
+           *y = hf_empty_like(x, err);
   bool keep = residual || c->dropout > 0;
   for (int i = 0; i < 2; i++) stats[i] = hf_empty_as(x, HF_FLOAT32, 1, &c->rows, err);
   sum = keep ? hf_empty_like(x, err) : (hf_tensor_retain(x), x);
   bool ok = y && sum && stats[0] && stats[1];
-  HfStatus status = !ok ? HF_OK : hf_tensor_kernels(x)->layer_norm(hf_tensor_data(y), keep ? hf_tensor_data(sum) : NULL, hf_tensor_data(stats[0]), hf_tensor_data(stats[1]), hf_tensor_data(x),
-      residual ? hf_tensor_data(residual) : NULL, weight ? hf_tensor_data(weight) : NULL, bias ? hf_tensor_data(bias) : NULL, HF_FLOAT32, c->rows, c->columns, (float)eps, c->dropout, c->key);
-  HfRecord record = {&layer_norm_operation, .inputs = in, .input_count = 4, HF_SAVED(sum, stats[0], stats[1], weight), HF_CONTEXT(*c)};
+  HfStatus status = !ok ? HF_OK
+                        : hf_tensor_kernels(x)->layer_norm(
+                              hf_tensor_data(y), keep ? hf_tensor_data(sum) : NULL, hf_tensor_data(stats[0]),
+                              hf_tensor_data(stats[1]), hf_tensor_data(x), hf_data_or_null(residual),
+                              hf_data_or_null(weight), hf_data_or_null(bias), HF_FLOAT32, c->rows, c->columns,
+                              (float)eps, c->dropout, c->key);
+  HfRecord record = {&layer_norm_operation, .inputs = in, .input_count = 4,
+                     HF_SAVED(sum, stats[0], stats[1], weight), HF_CONTEXT(*c)};
   y = hf_recorded(ok ? y : hf_then(y, NULL), status, &record, err);
   hf_tensor_release(sum), hf_tensor_release(stats[0]), hf_tensor_release(stats[1]);
   return y;
@@ -78,13 +91,18 @@ static bool float_operands(HfTensor **out, HfTensor *const *in, int count, HfErr
   return ok;
 }
 
-HfTensor *hf_layer_norm(HfTensor *x, HfTensor *residual, HfTensor *weight, HfTensor *bias, int dims, double eps, double dropout, HfError *err) {
+HfTensor *hf_layer_norm(HfTensor *x, HfTensor *residual, HfTensor *weight, HfTensor *bias, int dims,
+                        double eps, double dropout, HfError *err) {
   NormContext context = {.dropout = (float)dropout};
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
-  if (!x || !norm_sizes("layer_norm", x, weight, bias, dims, &context.rows, &context.columns, err)) return NULL;
+  if (!x || !norm_sizes("layer_norm", x, weight, bias, dims, &context.rows, &context.columns, err))
+    return NULL;
   if (residual && !hf_tensor_same_shape(x, residual))
-    return hf_error_set(err, "layer_norm: residual %s must have the shape of %s", hf_tensor_describe(residual, a), hf_tensor_describe(x, b)), NULL;
-  if (!(dropout >= 0 && dropout <= 1)) return hf_error_set(err, "layer_norm: dropout must be in 0 .. 1, found %g", dropout), NULL;
+    return hf_error_set(err, "layer_norm: residual %s must have the shape of %s",
+                        hf_tensor_describe(residual, a), hf_tensor_describe(x, b)),
+           NULL;
+  if (!(dropout >= 0 && dropout <= 1))
+    return hf_error_set(err, "layer_norm: dropout must be in 0 .. 1, found %g", dropout), NULL;
   if (dropout > 0) context.key = hf_dropout_key();
   HfTensor *in[4] = {x, residual, weight, bias}, *f[4] = {NULL};
   HfTensor *y = float_operands(f, in, 4, err) ? layer_norm_float(f, &context, eps, err) : NULL;
@@ -96,11 +114,15 @@ HfTensor *hf_layer_norm(HfTensor *x, HfTensor *residual, HfTensor *weight, HfTen
 
 static bool rms_norm_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   NormContext *c = node->context;
-  HfTensor *x = node->saved[0], *weight = node->saved[2], *g = hf_float_contiguous(dout[0], err), *dx = g ? hf_empty_like(g, err) : NULL;
+  HfTensor *x = node->saved[0], *weight = node->saved[2], *g = hf_float_contiguous(dout[0], err),
+           *dx = g ? hf_empty_like(g, err) : NULL;
   void *dweight;
-  bool ok = dx && grad_zeroed(node, 1, &dweight, err) &&
-            hf_check(hf_tensor_kernels(g)->rms_norm_backward(hf_tensor_data(dx), dweight, hf_tensor_data(g), hf_tensor_data(x), hf_tensor_data(node->saved[1]),
-                     weight ? hf_tensor_data(weight) : NULL, HF_FLOAT32, c->rows, c->columns), "rms_norm", g, err);
+  bool ok =
+      dx && grad_zeroed(node, 1, &dweight, err) &&
+      hf_check(hf_tensor_kernels(g)->rms_norm_backward(
+                   hf_tensor_data(dx), dweight, hf_tensor_data(g), hf_tensor_data(x),
+                   hf_tensor_data(node->saved[1]), hf_data_or_null(weight), HF_FLOAT32, c->rows, c->columns),
+               "rms_norm", g, err);
   hf_tensor_release(g);
   return dinp[0] = ok ? dx : hf_then(dx, NULL), ok;
 }
@@ -110,9 +132,16 @@ HfTensor *hf_rms_norm(HfTensor *x, HfTensor *weight, int dims, double eps, HfErr
   NormContext c = {0};
   if (!x || !norm_sizes("rms_norm", x, weight, NULL, dims, &c.rows, &c.columns, err)) return NULL;
   HfTensor *in[2] = {x, weight}, *f[2] = {NULL}, *y = NULL, *rstd = NULL;
-  bool ok = float_operands(f, in, 2, err) && (y = hf_empty_like(f[0], err)) && (rstd = hf_empty_as(x, HF_FLOAT32, 1, &c.rows, err));
-  HfStatus status = !ok ? HF_OK : hf_tensor_kernels(x)->rms_norm(hf_tensor_data(y), hf_tensor_data(rstd), hf_tensor_data(f[0]), f[1] ? hf_tensor_data(f[1]) : NULL, HF_FLOAT32, c.rows, c.columns, (float)eps);
-  y = hf_recorded(ok ? y : hf_then(y, NULL), status, &(HfRecord){&rms_norm_operation, .inputs = f, .input_count = 2, HF_SAVED(f[0], rstd, f[1]), HF_CONTEXT(c)}, err);
+  bool ok = float_operands(f, in, 2, err) && (y = hf_empty_like(f[0], err)) &&
+            (rstd = hf_empty_as(x, HF_FLOAT32, 1, &c.rows, err));
+  HfStatus status =
+      !ok ? HF_OK
+          : hf_tensor_kernels(x)->rms_norm(hf_tensor_data(y), hf_tensor_data(rstd), hf_tensor_data(f[0]),
+                                           hf_data_or_null(f[1]), HF_FLOAT32, c.rows, c.columns, (float)eps);
+  y = hf_recorded(ok ? y : hf_then(y, NULL), status,
+                  &(HfRecord){&rms_norm_operation, .inputs = f, .input_count = 2, HF_SAVED(f[0], rstd, f[1]),
+                              HF_CONTEXT(c)},
+                  err);
   hf_tensor_release(f[0]), hf_tensor_release(f[1]), hf_tensor_release(rstd);
   return hf_back_to(y, x->dtype, err);
 }
@@ -131,11 +160,12 @@ static void set_operands(HfAttention *a, HfTensor *q, HfTensor *k, HfTensor *v) 
   a->q_stride = q->stride[0], a->k_stride = k->stride[0], a->v_stride = v->stride[0];
 }
 
-/* q, k and v that lie in one storage as columns of one matrix get gradients that do too, so that the product before them
- * takes all three back at once; others get their own. */
+/* q, k and v that lie in one storage as columns of one matrix get gradients that do too, so that the product
+ * before them takes all three back at once; others get their own. */
 static bool attention_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   AttentionContext *c = node->context;
-  HfTensor *q = node->saved[0], *k = node->saved[1], *v = node->saved[2], *out = node->saved[3], *d[3] = {NULL};
+  HfTensor *q = node->saved[0], *k = node->saved[1], *v = node->saved[2], *out = node->saved[3],
+           *d[3] = {NULL};
   HfTensor *g = hf_float_contiguous(dout[0], err);
   bool ok = g != NULL;
   HfAttention a = c->a;
@@ -145,7 +175,10 @@ static bool attention_backward(HfNode *node, HfTensor *const *dout, HfTensor **d
     HfTensor *contiguous[3] = {NULL};
     for (int i = 0; i < 3 && ok; i++) ok = (contiguous[i] = hf_contiguous(node->saved[i], err)) != NULL;
     if (ok) set_operands(&a, contiguous[0], contiguous[1], contiguous[2]);
-    ok = ok && hf_check(hf_tensor_kernels(g)->attention_backward(hf_tensor_data(d[0]), hf_tensor_data(d[1]), hf_tensor_data(d[2]), hf_tensor_data(g), hf_tensor_data(out), hf_tensor_data(node->saved[4]), &a), "attention", g, err);
+    ok = ok && hf_check(hf_tensor_kernels(g)->attention_backward(
+                            hf_tensor_data(d[0]), hf_tensor_data(d[1]), hf_tensor_data(d[2]),
+                            hf_tensor_data(g), hf_tensor_data(out), hf_tensor_data(node->saved[4]), &a),
+                        "attention", g, err);
     for (int i = 0; i < 3; i++) hf_tensor_release(contiguous[i]);
   }
   hf_tensor_release(g);
@@ -154,21 +187,26 @@ static bool attention_backward(HfNode *node, HfTensor *const *dout, HfTensor **d
 }
 static const HfOperation attention_operation = {"attention", attention_backward, attention_release};
 
-static bool check_attention(const HfTensor *q, const HfTensor *k, const HfTensor *v, const int32_t *cu_q, const int32_t *cu_k, int64_t sequences, HfError *err) {
+static bool check_attention(const HfTensor *q, const HfTensor *k, const HfTensor *v, const int32_t *cu_q,
+                            const int32_t *cu_k, int64_t sequences, HfError *err) {
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
-  if (q->ndim != 3 || k->ndim != 3 || !hf_tensor_same_shape(k, v) || q->shape[2] != k->shape[2] || !k->shape[1] || q->shape[1] % k->shape[1])
-    return hf_error_set(err, "attention: expected q (Nq, heads, D) and k, v (Nk, kv_heads, D): q %s, k %s", hf_tensor_describe(q, a), hf_tensor_describe(k, b));
+  if (q->ndim != 3 || k->ndim != 3 || !hf_tensor_same_shape(k, v) || q->shape[2] != k->shape[2] ||
+      !k->shape[1] || q->shape[1] % k->shape[1])
+    return hf_error_set(err, "attention: expected q (Nq, heads, D) and k, v (Nk, kv_heads, D): q %s, k %s",
+                        hf_tensor_describe(q, a), hf_tensor_describe(k, b));
   for (int64_t i = 0; i < sequences; i++)
     if (cu_q[i] < 0 || cu_q[i + 1] < cu_q[i] || cu_k[i] < 0 || cu_k[i + 1] < cu_k[i])
       return hf_error_set(err, "attention: sequence offsets must not fall (sequence %" PRId64 ")", i + 1);
   if (cu_q[sequences] != q->shape[0] || cu_k[sequences] != k->shape[0])
-    return hf_error_set(err, "attention: offsets end at %d and %d, expected %" PRId64 " and %" PRId64, cu_q[sequences], cu_k[sequences], q->shape[0], k->shape[0]);
+    return hf_error_set(err, "attention: offsets end at %d and %d, expected %" PRId64 " and %" PRId64,
+                        cu_q[sequences], cu_k[sequences], q->shape[0], k->shape[0]);
   return hf_same_device("attention", q, k, err) && hf_same_device("attention", q, v, err);
 }
 
 /* float32 with heads D apart; a view of a wider matrix is used as it is. */
 static HfTensor *head_operand(HfTensor *t, HfError *err) {
-  bool usable = t->dtype == HF_FLOAT32 && t->stride[2] == 1 && t->stride[1] == t->shape[2] && t->stride[0] >= t->shape[1] * t->shape[2];
+  bool usable = t->dtype == HF_FLOAT32 && t->stride[2] == 1 && t->stride[1] == t->shape[2] &&
+                t->stride[0] >= t->shape[1] * t->shape[2];
   return usable ? (hf_tensor_retain(t), t) : hf_float_contiguous(t, err);
 }
 
@@ -176,25 +214,39 @@ static HfTensor *attention_float(HfTensor *const *in, AttentionContext *c, HfErr
   HfTensor *q = in[0], *out = hf_empty_like(q, err), *lse = hf_empty_as(q, HF_FLOAT32, 2, q->shape, err);
   set_operands(&c->a, q, in[1], in[2]);
   c->a.out_stride = q->shape[1] * q->shape[2];
-  HfStatus status = out && lse ? hf_tensor_kernels(q)->attention(hf_tensor_data(out), hf_tensor_data(lse), &c->a) : HF_OK;
-  HfRecord record = {&attention_operation, .inputs = in, .input_count = 3, HF_SAVED(q, in[1], in[2], out, lse), HF_CONTEXT(*c)};
+  HfStatus status =
+      out && lse ? hf_tensor_kernels(q)->attention(hf_tensor_data(out), hf_tensor_data(lse), &c->a) : HF_OK;
+  HfRecord record = {&attention_operation, .inputs = in, .input_count = 3,
+                     HF_SAVED(q, in[1], in[2], out, lse), HF_CONTEXT(*c)};
   out = hf_recorded(lse ? out : hf_then(out, NULL), status, &record, err);
   hf_tensor_release(lse);
   return out;
 }
 
-HfTensor *hf_attention(HfTensor *q, HfTensor *k, HfTensor *v, const int32_t *cu_q, const int32_t *cu_k, int64_t sequences, int causal, double scale, double dropout, HfError *err) {
+HfTensor *hf_attention(HfTensor *q, HfTensor *k, HfTensor *v, const int32_t *cu_q, const int32_t *cu_k,
+                       int64_t sequences, int causal, double scale, double dropout, HfError *err) {
   if (!q || !k || !v || !check_attention(q, k, v, cu_q, cu_k, sequences, err)) return NULL;
-  if (!(dropout >= 0 && dropout < 1)) return hf_error_set(err, "attention: dropout must be in 0 .. 1, found %g", dropout), NULL;
+  if (!(dropout >= 0 && dropout < 1))
+    return hf_error_set(err, "attention: dropout must be in 0 .. 1, found %g", dropout), NULL;
   size_t bytes = (size_t)(sequences + 1) * sizeof(int32_t);
   AttentionContext c = {.offsets = hf_malloc(2 * bytes, "attention", err)};
   if (!c.offsets) return NULL;
   memcpy(c.offsets, cu_q, bytes), memcpy(c.offsets + sequences + 1, cu_k, bytes);
-  c.a = (HfAttention){.dtype = HF_FLOAT32, .sequences = sequences, .heads = q->shape[1], .kv_heads = k->shape[1], .head_dim = q->shape[2], .cu_q = c.offsets, .cu_k = c.offsets + sequences + 1,
-                      .causal = causal, .scale = (float)scale, .dropout = (float)dropout, .dropout_key = dropout > 0 ? hf_dropout_key() : 0};
+  c.a = (HfAttention){.dtype = HF_FLOAT32,
+                      .sequences = sequences,
+                      .heads = q->shape[1],
+                      .kv_heads = k->shape[1],
+                      .head_dim = q->shape[2],
+                      .cu_q = c.offsets,
+                      .cu_k = c.offsets + sequences + 1,
+                      .causal = causal,
+                      .scale = (float)scale,
+                      .dropout = (float)dropout,
+                      .dropout_key = dropout > 0 ? hf_dropout_key() : 0};
   HfTensor *in[3] = {head_operand(q, err), head_operand(k, err), head_operand(v, err)}, *out = NULL;
   if (in[0] && in[1] && in[2]) out = attention_float(in, &c, err);
-  if (!out || !out->node || out->node->operation != &attention_operation) hf_free(c.offsets); /* else the node owns them */
+  if (!out || !out->node || out->node->operation != &attention_operation)
+    hf_free(c.offsets); /* else the node owns them */
   for (int i = 0; i < 3; i++) hf_tensor_release(in[i]);
   return hf_back_to(out, q->dtype, err);
 }

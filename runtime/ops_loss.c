@@ -10,12 +10,18 @@ typedef struct LossContext {
   double divisor; /* of the mean: summed weights of the labels that count */
 } LossContext;
 
-static bool loss_kernel(HfTensor *loss, HfTensor *lse, double *total, HfTensor *logits, HfTensor *labels, HfTensor *weight, const LossContext *c, HfError *err) {
+static bool loss_kernel(HfTensor *loss, HfTensor *lse, double *total, HfTensor *logits, HfTensor *labels,
+                        HfTensor *weight, const LossContext *c, HfError *err) {
   int64_t bad = 0;
-  HfStatus status = hf_tensor_kernels(logits)->cross_entropy(hf_tensor_data(loss), hf_tensor_data(lse), total, hf_tensor_data(logits), hf_tensor_data(labels), weight ? hf_tensor_data(weight) : NULL,
-                                                             HF_FLOAT32, hf_tensor_numel(labels), c->classes, c->classes, c->ignore, c->smoothing, &bad);
+  HfStatus status = hf_tensor_kernels(logits)->cross_entropy(
+      hf_tensor_data(loss), hf_tensor_data(lse), total, hf_tensor_data(logits), hf_tensor_data(labels),
+      hf_data_or_null(weight), HF_FLOAT32, hf_tensor_numel(labels), c->classes, c->classes, c->ignore,
+      c->smoothing, &bad);
   if (status != HF_BAD_INDEX) return hf_check(status, "cross_entropy", logits, err);
-  return hf_error_set(err, "cross_entropy: label %" PRId64 " is out of range; the model has %" PRId64 " classes (labels 0 .. %" PRId64 ", or %" PRId64 " to ignore); set num_labels or check the labels",
+  return hf_error_set(err,
+                      "cross_entropy: label %" PRId64 " is out of range; the model has %" PRId64
+                      " classes (labels 0 .. %" PRId64 ", or %" PRId64
+                      " to ignore); set num_labels or check the labels",
                       bad, c->classes, c->classes - 1, c->ignore);
 }
 
@@ -32,10 +38,14 @@ static HfTensor *row_gradient(HfTensor *dout, const LossContext *c, HfError *err
 
 static bool cross_entropy_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   LossContext *c = node->context;
-  HfTensor *logits = node->saved[0], *lse = node->saved[1], *labels = node->saved[2], *weight = node->saved[3];
+  HfTensor *logits = node->saved[0], *lse = node->saved[1], *labels = node->saved[2],
+           *weight = node->saved[3];
   HfTensor *g = row_gradient(dout[0], c, err), *d = g ? hf_empty_like(logits, err) : NULL;
-  bool ok = d && hf_check(hf_tensor_kernels(d)->cross_entropy_backward(hf_tensor_data(d), hf_tensor_data(g), hf_tensor_data(logits), hf_tensor_data(lse), hf_tensor_data(labels),
-                          weight ? hf_tensor_data(weight) : NULL, HF_FLOAT32, c->rows, c->classes, c->classes, c->ignore, c->smoothing), "cross_entropy", d, err);
+  bool ok = d && hf_check(hf_tensor_kernels(d)->cross_entropy_backward(
+                              hf_tensor_data(d), hf_tensor_data(g), hf_tensor_data(logits),
+                              hf_tensor_data(lse), hf_tensor_data(labels), hf_data_or_null(weight),
+                              HF_FLOAT32, c->rows, c->classes, c->classes, c->ignore, c->smoothing),
+                          "cross_entropy", d, err);
   hf_tensor_release(g);
   return dinp[0] = ok ? d : hf_then(d, NULL), ok;
 }
@@ -45,45 +55,68 @@ static const HfOperation cross_entropy_operation = {"cross_entropy", cross_entro
 static HfTensor *reduced(HfTensor *loss, const LossContext *c, const HfTensor *labels, HfError *err) {
   if (c->reduction == HF_REDUCE_NONE) return hf_reshape(loss, labels->ndim, labels->shape, err);
   HfTensor *sum = hf_reduce(loss, HF_SUM, 0, NULL, false, err);
-  if (c->reduction == HF_REDUCE_MEAN) sum = hf_then(sum, hf_unary(sum, HF_MUL_SCALAR, c->divisor ? 1.0 / c->divisor : NAN, err));
+  if (c->reduction == HF_REDUCE_MEAN)
+    sum = hf_then(sum, hf_unary(sum, HF_MUL_SCALAR, c->divisor ? 1.0 / c->divisor : NAN, err));
   return sum;
 }
 
-static bool check_loss(const HfTensor *logits, const HfTensor *labels, const HfTensor *weight, double smoothing, HfError *err) {
+static bool check_loss(const HfTensor *logits, const HfTensor *labels, const HfTensor *weight,
+                       double smoothing, HfError *err) {
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
   int64_t classes = logits->ndim ? logits->shape[logits->ndim - 1] : 0;
   if (!logits->ndim || hf_tensor_numel(labels) * classes != hf_tensor_numel(logits))
-    return hf_error_set(err, "cross_entropy: logits %s and labels %s do not belong together; expected (N, classes) and (N)", hf_tensor_describe(logits, a), hf_tensor_describe(labels, b));
-  if (hf_dtype_is_float(labels->dtype)) return hf_error_set(err, "cross_entropy: labels: expected int64 class numbers, found %s", hf_tensor_describe(labels, a));
-  if (weight && hf_tensor_numel(weight) != classes) return hf_error_set(err, "cross_entropy: weight %s: expected one value for each of %" PRId64 " classes", hf_tensor_describe(weight, a), classes);
-  if (!(smoothing >= 0 && smoothing <= 1)) return hf_error_set(err, "cross_entropy: label_smoothing must be in 0 .. 1, found %g", smoothing);
+    return hf_error_set(
+        err, "cross_entropy: logits %s and labels %s do not belong together; expected (N, classes) and (N)",
+        hf_tensor_describe(logits, a), hf_tensor_describe(labels, b));
+  if (hf_dtype_is_float(labels->dtype))
+    return hf_error_set(err, "cross_entropy: labels: expected int64 class numbers, found %s",
+                        hf_tensor_describe(labels, a));
+  if (weight && hf_tensor_numel(weight) != classes)
+    return hf_error_set(err, "cross_entropy: weight %s: expected one value for each of %" PRId64 " classes",
+                        hf_tensor_describe(weight, a), classes);
+  if (!(smoothing >= 0 && smoothing <= 1))
+    return hf_error_set(err, "cross_entropy: label_smoothing must be in 0 .. 1, found %g", smoothing);
   return hf_same_device("cross_entropy", logits, labels, err);
 }
 
 /* logits (N, V) float32 contiguous, labels (N) int64 contiguous */
-static HfTensor *cross_entropy_float(HfTensor *logits, HfTensor *labels, HfTensor *weight, LossContext *c, HfError *err) {
-  HfTensor *loss = hf_empty_as(logits, HF_FLOAT32, 1, &c->rows, err), *lse = hf_empty_as(logits, HF_FLOAT32, 1, &c->rows, err);
+static HfTensor *cross_entropy_float(HfTensor *logits, HfTensor *labels, HfTensor *weight, LossContext *c,
+                                     HfError *err) {
+  HfTensor *loss = hf_empty_as(logits, HF_FLOAT32, 1, &c->rows, err),
+           *lse = hf_empty_as(logits, HF_FLOAT32, 1, &c->rows, err);
   bool was = hf_tape_set_enabled(false);
-  HfTensor *out = loss && lse && loss_kernel(loss, lse, &c->divisor, logits, labels, weight, c, err) ? reduced(loss, c, labels, err) : NULL;
+  HfTensor *out = loss && lse && loss_kernel(loss, lse, &c->divisor, logits, labels, weight, c, err)
+                      ? reduced(loss, c, labels, err)
+                      : NULL;
   hf_tape_set_enabled(was);
-  out = hf_recorded(out, HF_OK, &(HfRecord){&cross_entropy_operation, HF_INPUTS(logits), HF_SAVED(logits, lse, labels, weight), HF_CONTEXT(*c)}, err);
+  out = hf_recorded(out, HF_OK,
+                    &(HfRecord){&cross_entropy_operation, HF_INPUTS(logits),
+                                HF_SAVED(logits, lse, labels, weight), HF_CONTEXT(*c)},
+                    err);
   hf_tensor_release(loss), hf_tensor_release(lse);
   return out;
 }
 
-HfTensor *hf_cross_entropy(HfTensor *logits, HfTensor *labels, HfTensor *weight, int64_t ignore, double smoothing, HfReduction reduction, HfError *err) {
+HfTensor *hf_cross_entropy(HfTensor *logits, HfTensor *labels, HfTensor *weight, int64_t ignore,
+                           double smoothing, HfReduction reduction, HfError *err) {
   if (!logits || !labels || !check_loss(logits, labels, weight, smoothing, err)) return NULL;
-  LossContext context = {.rows = hf_tensor_numel(labels), .classes = logits->shape[logits->ndim - 1], .ignore = ignore, .smoothing = (float)smoothing, .reduction = reduction};
-  HfTensor *l = hf_float_contiguous(logits, err), *y = hf_cast(labels, HF_INT64, err), *w = weight ? hf_float_contiguous(weight, err) : NULL;
+  LossContext context = {.rows = hf_tensor_numel(labels),
+                         .classes = logits->shape[logits->ndim - 1],
+                         .ignore = ignore,
+                         .smoothing = (float)smoothing,
+                         .reduction = reduction};
+  HfTensor *l = hf_float_contiguous(logits, err), *y = hf_cast(labels, HF_INT64, err),
+           *w = weight ? hf_float_contiguous(weight, err) : NULL;
   y = hf_then(y, hf_contiguous(y, err));
   HfTensor *out = l && y && (w || !weight) ? cross_entropy_float(l, y, w, &context, err) : NULL;
   hf_tensor_release(l), hf_tensor_release(y), hf_tensor_release(w);
   return out;
 }
 
-/* ---- the loss of a linear layer over a large vocabulary. Logits exist for one chunk of rows at a time: forward makes them,
- * turns them into their gradient (for an upstream gradient of 1) and adds the products to dx, dW and db at once; backward
- * only scales. Rows whose label is ignored are left out first. saved: dx, dW, db */
+/* ---- the loss of a linear layer over a large vocabulary. Logits exist for one chunk of rows at a time:
+ * forward makes them, turns them into their gradient (for an upstream gradient of 1) and adds the products to
+ * dx, dW and db at once; backward only scales. Rows whose label is ignored are left out first. saved: dx, dW,
+ * db */
 
 #define CHUNK_ROWS 256
 
@@ -107,19 +140,44 @@ typedef struct Chunks {
   HfTensor *x, *w, *b, *labels; /* (N, C), (V, C), (V), (N) */
   HfTensor *dx, *dw, *db;       /* NULL where not wanted */
   HfTensor *logits, *loss, *lse, *ones;
-  double sum, weight;           /* of losses, of counted labels */
+  double sum, weight; /* of losses, of counted labels */
 } Chunks;
 
 static bool chunk_products(Chunks *s, int64_t row, int64_t n, HfError *err) {
   int64_t C = s->x->shape[1], V = s->w->shape[0];
   const HfKernels *k = hf_tensor_kernels(s->x);
   float *x = (float *)hf_tensor_data(s->x) + row * C, *g = hf_tensor_data(s->logits), beta = row ? 1 : 0;
-  HfMatmul dx = {.dtype = HF_FLOAT32, .m = n, .n = C, .k = V, .batch = 1, .alpha = 1, .a = g, .lda = V, .b = hf_tensor_data(s->w), .ldb = C,
-                 .c = s->dx ? (float *)hf_tensor_data(s->dx) + row * C : NULL, .ldc = C};
-  HfMatmul dw = {.dtype = HF_FLOAT32, .transpose_a = true, .m = V, .n = C, .k = n, .batch = 1, .alpha = 1, .beta = beta, .a = g, .lda = V, .b = x, .ldb = C,
-                 .c = s->dw ? hf_tensor_data(s->dw) : NULL, .ldc = C};
-  return (!s->dx || hf_check(k->matmul(&dx), "linear_cross_entropy", s->x, err)) && (!s->dw || hf_check(k->matmul(&dw), "linear_cross_entropy", s->w, err)) &&
-         (!s->db || hf_check(k->bias_activation_backward(g, hf_tensor_data(s->db), g, NULL, HF_FLOAT32, n, V, HF_ACT_NONE, beta), "linear_cross_entropy", s->w, err));
+  HfMatmul dx = {.dtype = HF_FLOAT32,
+                 .m = n,
+                 .n = C,
+                 .k = V,
+                 .batch = 1,
+                 .alpha = 1,
+                 .a = g,
+                 .lda = V,
+                 .b = hf_tensor_data(s->w),
+                 .ldb = C,
+                 .c = s->dx ? (float *)hf_tensor_data(s->dx) + row * C : NULL,
+                 .ldc = C};
+  HfMatmul dw = {.dtype = HF_FLOAT32,
+                 .transpose_a = true,
+                 .m = V,
+                 .n = C,
+                 .k = n,
+                 .batch = 1,
+                 .alpha = 1,
+                 .beta = beta,
+                 .a = g,
+                 .lda = V,
+                 .b = x,
+                 .ldb = C,
+                 .c = hf_data_or_null(s->dw),
+                 .ldc = C};
+  return (!s->dx || hf_check(k->matmul(&dx), "linear_cross_entropy", s->x, err)) &&
+         (!s->dw || hf_check(k->matmul(&dw), "linear_cross_entropy", s->w, err)) &&
+         (!s->db || hf_check(k->bias_activation_backward(g, hf_tensor_data(s->db), g, NULL, HF_FLOAT32, n, V,
+                                                         HF_ACT_NONE, beta),
+                             "linear_cross_entropy", s->w, err));
 }
 
 static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
@@ -127,64 +185,108 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
   const HfKernels *k = hf_tensor_kernels(s->x);
   int64_t *labels = (int64_t *)hf_tensor_data(s->labels) + row;
   float *g = hf_tensor_data(s->logits), losses[CHUNK_ROWS];
-  HfMatmul m = {.dtype = HF_FLOAT32, .transpose_b = true, .m = n, .n = V, .k = C, .batch = 1, .alpha = 1, .a = (float *)hf_tensor_data(s->x) + row * C, .lda = C,
-                .b = hf_tensor_data(s->w), .ldb = C, .c = g, .ldc = V, .bias = s->b ? hf_tensor_data(s->b) : NULL};
+  HfMatmul m = {.dtype = HF_FLOAT32,
+                .transpose_b = true,
+                .m = n,
+                .n = V,
+                .k = C,
+                .batch = 1,
+                .alpha = 1,
+                .a = (float *)hf_tensor_data(s->x) + row * C,
+                .lda = C,
+                .b = hf_tensor_data(s->w),
+                .ldb = C,
+                .c = g,
+                .ldc = V,
+                .bias = hf_data_or_null(s->b)};
   if (!hf_check(k->matmul(&m), "linear_cross_entropy", s->x, err)) return false;
-  HfStatus status = k->cross_entropy(hf_tensor_data(s->loss), hf_tensor_data(s->lse), &s->weight, g, labels, NULL, HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing, &bad);
-  if (status == HF_BAD_INDEX) return hf_error_set(err, "cross_entropy: label %" PRId64 " is out of range; the vocabulary has %" PRId64 " entries", bad, V);
-  if (!hf_check(status, "linear_cross_entropy", s->x, err) || k->copy_out(losses, hf_tensor_data(s->loss), (size_t)n * sizeof(float)) != HF_OK) return false;
+  HfStatus status = k->cross_entropy(hf_tensor_data(s->loss), hf_tensor_data(s->lse), &s->weight, g, labels,
+                                     NULL, HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing, &bad);
+  if (status == HF_BAD_INDEX)
+    return hf_error_set(
+        err, "cross_entropy: label %" PRId64 " is out of range; the vocabulary has %" PRId64 " entries", bad,
+        V);
+  if (!hf_check(status, "linear_cross_entropy", s->x, err) ||
+      k->copy_out(losses, hf_tensor_data(s->loss), (size_t)n * sizeof(float)) != HF_OK)
+    return false;
   for (int64_t i = 0; i < n; i++) s->sum += losses[i];
   if (!s->dx && !s->dw && !s->db) return true;
-  status = k->cross_entropy_backward(g, hf_tensor_data(s->ones), g, hf_tensor_data(s->lse), labels, NULL, HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing);
+  status = k->cross_entropy_backward(g, hf_tensor_data(s->ones), g, hf_tensor_data(s->lse), labels, NULL,
+                                     HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing);
   return hf_check(status, "linear_cross_entropy", s->x, err) && chunk_products(s, row, n, err);
 }
 
 static HfTensor *finish_chunks(Chunks *s, HfTensor *const *in, HfError *err) {
   double scale = s->c->reduction == HF_REDUCE_MEAN ? 1.0 / s->weight : 1.0;
-  HfTensor *grads[3] = {s->dx, s->dw, s->db}, *out = hf_tensor_full(HF_FLOAT32, 0, NULL, s->sum * scale, hf_tensor_device(s->x), err);
+  HfTensor *grads[3] = {s->dx, s->dw, s->db},
+           *out = hf_tensor_full(HF_FLOAT32, 0, NULL, s->sum * scale, hf_tensor_device(s->x), err);
   for (int i = 0; i < 3; i++)
-    if (grads[i] && scale != 1.0) hf_tensor_kernels(s->x)->scale(hf_tensor_data(grads[i]), hf_tensor_numel(grads[i]), (float)scale);
-  return hf_recorded(out, HF_OK, &(HfRecord){&linear_loss_operation, .inputs = in, .input_count = 3, HF_SAVED(s->dx, s->dw, s->db)}, err);
+    if (grads[i] && scale != 1.0)
+      hf_tensor_kernels(s->x)->scale(hf_tensor_data(grads[i]), hf_tensor_numel(grads[i]), (float)scale);
+  return hf_recorded(
+      out, HF_OK,
+      &(HfRecord){&linear_loss_operation, .inputs = in, .input_count = 3, HF_SAVED(s->dx, s->dw, s->db)},
+      err);
 }
 
-static HfTensor *linear_loss_float(HfTensor *x, HfTensor *w, HfTensor *b, HfTensor *labels, const LossContext *c, HfError *err) {
+static HfTensor *linear_loss_float(HfTensor *x, HfTensor *w, HfTensor *b, HfTensor *labels,
+                                   const LossContext *c, HfError *err) {
   HfTensor *in[3] = {x, w, b}, *out = NULL;
   int64_t rows = x->shape[0], chunk = CHUNK_ROWS;
   Chunks s = {.c = c, .x = x, .w = w, .b = b, .labels = labels};
   bool was = hf_tape_enabled(), ok = true;
   if (was && x->requires_grad) ok = ok && (s.dx = hf_empty_like(x, err));
-  if (was && w->requires_grad) ok = ok && (s.dw = hf_tensor_zeros(HF_FLOAT32, 2, w->shape, hf_tensor_device(w), err));
-  if (was && b && b->requires_grad) ok = ok && (s.db = hf_tensor_zeros(HF_FLOAT32, 1, b->shape, hf_tensor_device(b), err));
-  ok = ok && (s.logits = hf_empty_as(x, HF_FLOAT32, 2, (int64_t[]){chunk, w->shape[0]}, err)) && (s.loss = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
-       (s.lse = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) && (s.ones = hf_tensor_full(HF_FLOAT32, 1, &chunk, 1, hf_tensor_device(x), err));
-  for (int64_t row = 0; row < rows && ok; row += chunk) ok = run_chunk(&s, row, row + chunk < rows ? chunk : rows - row, err);
+  if (was && w->requires_grad)
+    ok = ok && (s.dw = hf_tensor_zeros(HF_FLOAT32, 2, w->shape, hf_tensor_device(w), err));
+  if (was && b && b->requires_grad)
+    ok = ok && (s.db = hf_tensor_zeros(HF_FLOAT32, 1, b->shape, hf_tensor_device(b), err));
+  ok = ok && (s.logits = hf_empty_as(x, HF_FLOAT32, 2, (int64_t[]){chunk, w->shape[0]}, err)) &&
+       (s.loss = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
+       (s.lse = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
+       (s.ones = hf_tensor_full(HF_FLOAT32, 1, &chunk, 1, hf_tensor_device(x), err));
+  for (int64_t row = 0; row < rows && ok; row += chunk)
+    ok = run_chunk(&s, row, row + chunk < rows ? chunk : rows - row, err);
   if (ok) out = finish_chunks(&s, in, err);
-  hf_tensor_release(s.dx), hf_tensor_release(s.dw), hf_tensor_release(s.db), hf_tensor_release(s.logits), hf_tensor_release(s.loss), hf_tensor_release(s.lse), hf_tensor_release(s.ones);
+  hf_tensor_release(s.dx), hf_tensor_release(s.dw), hf_tensor_release(s.db), hf_tensor_release(s.logits),
+      hf_tensor_release(s.loss), hf_tensor_release(s.lse), hf_tensor_release(s.ones);
   return out;
 }
 
 /* The rows of x whose label counts; *kept are their labels. */
 static HfTensor *counted_rows(HfTensor *x, HfTensor *labels, int64_t ignore, HfTensor **kept, HfError *err) {
-  HfTensor *skip = hf_scalar_like(labels, HF_INT64, (double)ignore, err), *mask = hf_compare(labels, skip, HF_NE, err), *at = hf_nonzero(mask, err), *rows = NULL;
+  HfTensor *skip = hf_scalar_like(labels, HF_INT64, (double)ignore, err),
+           *mask = hf_compare(labels, skip, HF_NE, err), *at = hf_nonzero(mask, err), *rows = NULL;
   at = hf_then(at, hf_reshape(at, 1, &(int64_t){-1}, err));
-  if (at && hf_tensor_numel(at) == hf_tensor_numel(labels)) rows = x, hf_tensor_retain(x), *kept = labels, hf_tensor_retain(labels);
-  else if (at) rows = hf_index_select(x, 0, at, err), *kept = hf_index_select(labels, 0, at, err);
+  if (at && hf_tensor_numel(at) == hf_tensor_numel(labels))
+    rows = x, hf_tensor_retain(x), *kept = labels, hf_tensor_retain(labels);
+  else if (at)
+    rows = hf_index_select(x, 0, at, err), *kept = hf_index_select(labels, 0, at, err);
   hf_tensor_release(skip), hf_tensor_release(mask), hf_tensor_release(at);
   return rows;
 }
 
-HfTensor *hf_linear_cross_entropy(HfTensor *x, HfTensor *weight, HfTensor *bias, HfTensor *labels, int64_t ignore, double smoothing, HfReduction reduction, HfError *err) {
+HfTensor *hf_linear_cross_entropy(HfTensor *x, HfTensor *weight, HfTensor *bias, HfTensor *labels,
+                                  int64_t ignore, double smoothing, HfReduction reduction, HfError *err) {
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
   if (!x || !weight || !labels) return NULL;
-  if (reduction == HF_REDUCE_NONE) return hf_error_set(err, "linear_cross_entropy: reduction: expected mean or sum"), NULL;
-  if (weight->ndim != 2 || !x->ndim || x->shape[x->ndim - 1] != weight->shape[1] || hf_tensor_numel(labels) * weight->shape[1] != hf_tensor_numel(x))
-    return hf_error_set(err, "linear_cross_entropy: input %s, weight %s and %" PRId64 " labels do not belong together", hf_tensor_describe(x, a), hf_tensor_describe(weight, b), hf_tensor_numel(labels)), NULL;
-  LossContext c = {.classes = weight->shape[0], .ignore = ignore, .smoothing = (float)smoothing, .reduction = reduction};
-  HfTensor *f = hf_float_contiguous(x, err), *w = hf_float_contiguous(weight, err), *d = bias ? hf_float_contiguous(bias, err) : NULL, *y = hf_cast(labels, HF_INT64, err), *kept = NULL;
+  if (reduction == HF_REDUCE_NONE)
+    return hf_error_set(err, "linear_cross_entropy: reduction: expected mean or sum"), NULL;
+  if (weight->ndim != 2 || !x->ndim || x->shape[x->ndim - 1] != weight->shape[1] ||
+      hf_tensor_numel(labels) * weight->shape[1] != hf_tensor_numel(x))
+    return hf_error_set(
+               err, "linear_cross_entropy: input %s, weight %s and %" PRId64 " labels do not belong together",
+               hf_tensor_describe(x, a), hf_tensor_describe(weight, b), hf_tensor_numel(labels)),
+           NULL;
+  LossContext c = {
+      .classes = weight->shape[0], .ignore = ignore, .smoothing = (float)smoothing, .reduction = reduction};
+  HfTensor *f = hf_float_contiguous(x, err), *w = hf_float_contiguous(weight, err),
+           *d = bias ? hf_float_contiguous(bias, err) : NULL, *y = hf_cast(labels, HF_INT64, err),
+           *kept = NULL;
   f = hf_then(f, hf_reshape(f, 2, (int64_t[]){hf_tensor_numel(labels), weight->shape[1]}, err));
   y = hf_then(y, hf_reshape(y, 1, &(int64_t){-1}, err));
   HfTensor *rows = f && y ? counted_rows(f, y, ignore, &kept, err) : NULL;
   HfTensor *out = rows && kept && w && (d || !bias) ? linear_loss_float(rows, w, d, kept, &c, err) : NULL;
-  hf_tensor_release(f), hf_tensor_release(w), hf_tensor_release(d), hf_tensor_release(y), hf_tensor_release(rows), hf_tensor_release(kept);
+  hf_tensor_release(f), hf_tensor_release(w), hf_tensor_release(d), hf_tensor_release(y),
+      hf_tensor_release(rows), hf_tensor_release(kept);
   return out;
 }

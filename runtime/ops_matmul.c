@@ -1,16 +1,17 @@
 /* Products: matmul by PyTorch's rules, and the linear layer with its activation. */
 #include "ops_internal.h"
 
-/* A matrix operand of the product kernel: rows `ld` apart, maybe transposed. Strided views whose rows or columns are
- * contiguous are used as they are; anything else is copied. */
+/* A matrix operand of the product kernel: rows `ld` apart, maybe transposed. Strided views whose rows or
+ * columns are contiguous are used as they are; anything else is copied. */
 typedef struct Matrix {
-  HfTensor *t;      /* owned */
+  HfTensor *t; /* owned */
   bool transposed;
   int64_t ld, step; /* elements between rows of the stored matrix, and between matrices */
 } Matrix;
 
 static bool rows_are_dense(const HfTensor *t, int row, int column) {
-  return (t->stride[column] == 1 || t->shape[column] == 1) && (t->stride[row] >= t->shape[column] || t->shape[row] == 1);
+  return (t->stride[column] == 1 || t->shape[column] == 1) &&
+         (t->stride[row] >= t->shape[column] || t->shape[row] == 1);
 }
 
 /* The last two dims of t (2 or 3 dims) as a Matrix. */
@@ -26,15 +27,31 @@ static bool as_matrix(Matrix *m, HfTensor *t, HfError *err) {
 }
 
 /* c = op(a) op(b) + beta c over 2-d or 3-d operands of one dtype; batch of 1 is repeated. */
-static bool product(HfTensor *c, HfTensor *a, bool transpose_a, HfTensor *b, bool transpose_b, float beta, HfError *err) {
+static bool product(HfTensor *c, HfTensor *a, bool transpose_a, HfTensor *b, bool transpose_b, float beta,
+                    HfError *err) {
   Matrix ma = {0}, mb = {0};
   bool ok = as_matrix(&ma, a, err) && as_matrix(&mb, b, err);
   if (ok) {
-    int64_t m = c->shape[c->ndim - 2], n = c->shape[c->ndim - 1], k = a->shape[transpose_a ? a->ndim - 2 : a->ndim - 1];
-    HfMatmul p = {.dtype = c->dtype, .transpose_a = transpose_a != ma.transposed, .transpose_b = transpose_b != mb.transposed,
-                  .m = m, .n = n, .k = k, .batch = c->ndim == 3 ? c->shape[0] : 1, .alpha = 1, .beta = beta,
-                  .a = hf_tensor_data(ma.t), .lda = ma.ld, .stride_a = ma.step, .b = hf_tensor_data(mb.t), .ldb = mb.ld, .stride_b = mb.step,
-                  .c = hf_tensor_data(c), .ldc = n ? n : 1, .stride_c = m * n};
+    int64_t m = c->shape[c->ndim - 2], n = c->shape[c->ndim - 1],
+            k = a->shape[transpose_a ? a->ndim - 2 : a->ndim - 1];
+    HfMatmul p = {.dtype = c->dtype,
+                  .transpose_a = transpose_a != ma.transposed,
+                  .transpose_b = transpose_b != mb.transposed,
+                  .m = m,
+                  .n = n,
+                  .k = k,
+                  .batch = c->ndim == 3 ? c->shape[0] : 1,
+                  .alpha = 1,
+                  .beta = beta,
+                  .a = hf_tensor_data(ma.t),
+                  .lda = ma.ld,
+                  .stride_a = ma.step,
+                  .b = hf_tensor_data(mb.t),
+                  .ldb = mb.ld,
+                  .stride_b = mb.step,
+                  .c = hf_tensor_data(c),
+                  .ldc = n ? n : 1,
+                  .stride_c = m * n};
     ok = hf_check(hf_tensor_kernels(c)->matmul(&p), "matmul", c, err);
   }
   hf_tensor_release(ma.t), hf_tensor_release(mb.t);
@@ -89,9 +106,13 @@ static HfTensor *matmul_matrices(HfTensor *a, HfTensor *b, HfError *err) {
   int lead;
   char x[HF_DESCRIPTION_SIZE], y[HF_DESCRIPTION_SIZE];
   if (a->shape[a->ndim - 1] != b->shape[b->ndim - 2])
-    return hf_error_set(err, "matmul: inner sizes differ: a %s, b %s", hf_tensor_describe(a, x), hf_tensor_describe(b, y)), NULL;
+    return hf_error_set(err, "matmul: inner sizes differ: a %s, b %s", hf_tensor_describe(a, x),
+                        hf_tensor_describe(b, y)),
+           NULL;
   if (!hf_shape_broadcast(a->ndim - 2, a->shape, b->ndim - 2, b->shape, &lead, shape))
-    return hf_error_set(err, "matmul: batch sizes do not broadcast: a %s, b %s", hf_tensor_describe(a, x), hf_tensor_describe(b, y)), NULL;
+    return hf_error_set(err, "matmul: batch sizes do not broadcast: a %s, b %s", hf_tensor_describe(a, x),
+                        hf_tensor_describe(b, y)),
+           NULL;
   if (b->ndim == 2 && a->ndim > 2) { /* one tall product */
     int64_t tall[3] = {1, -1, a->shape[a->ndim - 1]};
     if (!hf_tensor_numel(a)) tall[1] = 0, tall[0] = 1;
@@ -120,8 +141,11 @@ HfTensor *hf_matmul(HfTensor *a, HfTensor *b, HfError *err) {
   char x[HF_DESCRIPTION_SIZE], y[HF_DESCRIPTION_SIZE];
   if (!a || !b) return NULL;
   if (!a->ndim || !b->ndim || !hf_same_device("matmul", a, b, err))
-    return hf_error_set(err, "matmul: expected operands of at least 1 dim on one device: a %s, b %s", hf_tensor_describe(a, x), hf_tensor_describe(b, y)), NULL;
-  HfTensor *p = hf_cast(a, HF_FLOAT32, err), *q = hf_cast(b, HF_FLOAT32, err), *c = p && q ? matmul_float(p, q, err) : NULL;
+    return hf_error_set(err, "matmul: expected operands of at least 1 dim on one device: a %s, b %s",
+                        hf_tensor_describe(a, x), hf_tensor_describe(b, y)),
+           NULL;
+  HfTensor *p = hf_cast(a, HF_FLOAT32, err), *q = hf_cast(b, HF_FLOAT32, err),
+           *c = p && q ? matmul_float(p, q, err) : NULL;
   hf_tensor_release(p), hf_tensor_release(q);
   return a->dtype == b->dtype ? hf_back_to(c, a->dtype, err) : c;
 }
@@ -144,8 +168,9 @@ static HfTensor *before_activation(HfNode *node, HfTensor *dy, HfError *err) {
   dpre = pre ? hf_empty_like(g, err) : (hf_tensor_retain(g), g);
   HfStatus status = HF_OK;
   if (dpre && (pre || dbias))
-    status = hf_tensor_kernels(g)->bias_activation_backward(hf_tensor_data(dpre), dbias ? hf_tensor_data(dbias) : NULL, hf_tensor_data(g), pre ? hf_tensor_data(pre) : NULL,
-                                                            HF_FLOAT32, c->rows, g->ndim ? g->shape[g->ndim - 1] : 1, c->activation, beta);
+    status = hf_tensor_kernels(g)->bias_activation_backward(
+        hf_tensor_data(dpre), hf_data_or_null(dbias), hf_tensor_data(g), hf_data_or_null(pre), HF_FLOAT32,
+        c->rows, g->ndim ? g->shape[g->ndim - 1] : 1, c->activation, beta);
   if (dpre && !hf_check(status, "linear", g, err)) dpre = hf_then(dpre, NULL);
   return hf_then(g, dpre);
 }
@@ -157,13 +182,15 @@ static HfTensor *flat(HfTensor *t, int64_t rows, int64_t columns, HfError *err) 
 
 static bool linear_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   LinearContext *c = node->context;
-  HfTensor *w = node->saved[1], *x = flat(node->saved[0], c->rows, w->shape[1], err), *dpre = x ? before_activation(node, dout[0], err) : NULL;
+  HfTensor *w = node->saved[1], *x = flat(node->saved[0], c->rows, w->shape[1], err),
+           *dpre = x ? before_activation(node, dout[0], err) : NULL;
   HfTensor *g = dpre ? flat(dpre, c->rows, w->shape[0], err) : NULL;
   bool ok = g != NULL;
   for (int i = 0; i < 2 && ok; i++) {
     float beta;
     if (!node->wants[i]) continue;
-    HfTensor *target = hf_grad_target(node, i, &beta, err), *d = target ? flat(target, i ? w->shape[0] : c->rows, w->shape[1], err) : NULL;
+    HfTensor *target = hf_grad_target(node, i, &beta, err),
+             *d = target ? flat(target, i ? w->shape[0] : c->rows, w->shape[1], err) : NULL;
     ok = d && (i ? product(d, g, true, x, false, beta, err) : product(d, g, false, w, false, beta, err));
     hf_tensor_release(d);
   }
@@ -175,9 +202,11 @@ static const HfOperation linear_operation = {"linear", linear_backward, NULL};
 static bool check_linear(const HfTensor *x, const HfTensor *w, const HfTensor *b, HfError *err) {
   char a[HF_DESCRIPTION_SIZE], c[HF_DESCRIPTION_SIZE];
   if (w->ndim != 2 || !x->ndim || x->shape[x->ndim - 1] != w->shape[1])
-    return hf_error_set(err, "linear: inner sizes differ: input %s, weight %s", hf_tensor_describe(x, a), hf_tensor_describe(w, c));
+    return hf_error_set(err, "linear: inner sizes differ: input %s, weight %s", hf_tensor_describe(x, a),
+                        hf_tensor_describe(w, c));
   if (b && (b->ndim != 1 || b->shape[0] != w->shape[0]))
-    return hf_error_set(err, "linear: bias %s does not fit weight %s", hf_tensor_describe(b, a), hf_tensor_describe(w, c));
+    return hf_error_set(err, "linear: bias %s does not fit weight %s", hf_tensor_describe(b, a),
+                        hf_tensor_describe(w, c));
   return hf_same_device("linear", x, w, err) && (!b || hf_same_device("linear", x, b, err));
 }
 
@@ -190,18 +219,35 @@ static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivatio
   out = hf_empty_as(x, HF_FLOAT32, x->ndim, shape, err);
   bool keep = activation != HF_ACT_NONE && hf_tape_wants(inputs, 3);
   if (!out || (keep && !(pre = hf_empty_like(out, err)))) return hf_then(out, NULL);
-  HfMatmul m = {.dtype = HF_FLOAT32, .transpose_b = true, .m = context.rows, .n = width, .k = in, .batch = 1, .alpha = 1,
-                .a = hf_tensor_data(x), .lda = in, .b = hf_tensor_data(w), .ldb = in, .c = hf_tensor_data(out), .ldc = width,
-                .bias = b ? hf_tensor_data(b) : NULL, .activation = activation, .pre = pre ? hf_tensor_data(pre) : NULL};
+  HfMatmul m = {.dtype = HF_FLOAT32,
+                .transpose_b = true,
+                .m = context.rows,
+                .n = width,
+                .k = in,
+                .batch = 1,
+                .alpha = 1,
+                .a = hf_tensor_data(x),
+                .lda = in,
+                .b = hf_tensor_data(w),
+                .ldb = in,
+                .c = hf_tensor_data(out),
+                .ldc = width,
+                .bias = hf_data_or_null(b),
+                .activation = activation,
+                .pre = hf_data_or_null(pre)};
   HfStatus status = hf_tensor_kernels(x)->matmul(&m);
-  out = hf_recorded(out, status, &(HfRecord){&linear_operation, .inputs = inputs, .input_count = 3, HF_SAVED(x, w, pre), HF_CONTEXT(context)}, err);
+  out = hf_recorded(out, status,
+                    &(HfRecord){&linear_operation, .inputs = inputs, .input_count = 3, HF_SAVED(x, w, pre),
+                                HF_CONTEXT(context)},
+                    err);
   hf_tensor_release(pre);
   return out;
 }
 
 HfTensor *hf_linear(HfTensor *x, HfTensor *weight, HfTensor *bias, HfActivation activation, HfError *err) {
   if (!x || !weight || !check_linear(x, weight, bias, err)) return NULL;
-  HfTensor *p = hf_float_contiguous(x, err), *w = hf_float_contiguous(weight, err), *b = bias ? hf_float_contiguous(bias, err) : NULL;
+  HfTensor *p = hf_float_contiguous(x, err), *w = hf_float_contiguous(weight, err),
+           *b = bias ? hf_float_contiguous(bias, err) : NULL;
   HfTensor *out = p && w && (b || !bias) ? linear_float(p, w, b, activation, err) : NULL;
   hf_tensor_release(p), hf_tensor_release(w), hf_tensor_release(b);
   return hf_back_to(out, x->dtype, err);

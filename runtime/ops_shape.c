@@ -12,7 +12,10 @@ typedef struct ViewContext {
 static HfTensor *view_of(HfTensor *x, int64_t offset, int ndim, const int64_t *shape, const int64_t *stride,
                          const HfOperation *operation, const ViewContext *context, HfError *err) {
   HfTensor *v = hf_tensor_view(x, offset, ndim, shape, stride, err);
-  return hf_recorded(v, HF_OK, &(HfRecord){operation, HF_INPUTS(x), .context = context, .context_size = context ? sizeof *context : 0}, err);
+  return hf_recorded(
+      v, HF_OK,
+      &(HfRecord){operation, HF_INPUTS(x), .context = context, .context_size = context ? sizeof *context : 0},
+      err);
 }
 
 static bool reshape_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
@@ -20,15 +23,17 @@ static bool reshape_backward(HfNode *node, HfTensor *const *dout, HfTensor **din
 }
 static const HfOperation view_operation = {"view", reshape_backward, NULL};
 
-/* Strides that give `shape` over t's elements without moving them; false when there are none. Walks both shapes from the
- * last dim, matching groups of equal element counts. */
+/* Strides that give `shape` over t's elements without moving them; false when there are none. Walks both
+ * shapes from the last dim, matching groups of equal element counts. */
 static bool strides_for(const HfTensor *t, int ndim, const int64_t *shape, int64_t *stride) {
   int64_t packed_shape[HF_MAX_DIMS], packed_stride[HF_MAX_DIMS];
   int n = 0;
   for (int d = 0; d < t->ndim; d++) {
     if (t->shape[d] == 1) continue;
-    if (n && packed_stride[n - 1] == t->shape[d] * t->stride[d]) packed_shape[n - 1] *= t->shape[d], packed_stride[n - 1] = t->stride[d];
-    else packed_shape[n] = t->shape[d], packed_stride[n++] = t->stride[d];
+    if (n && packed_stride[n - 1] == t->shape[d] * t->stride[d])
+      packed_shape[n - 1] *= t->shape[d], packed_stride[n - 1] = t->stride[d];
+    else
+      packed_shape[n] = t->shape[d], packed_stride[n++] = t->stride[d];
   }
   int64_t left = n ? packed_shape[--n] : 1, step = n || left > 1 ? packed_stride[n] : 1;
   for (int d = ndim - 1; d >= 0; d--) {
@@ -43,24 +48,29 @@ static bool strides_for(const HfTensor *t, int ndim, const int64_t *shape, int64
 }
 
 /* Replaces one -1 by what is left; checks the element count. */
-static bool complete_shape(const char *op, const HfTensor *x, int ndim, const int64_t *shape, int64_t *out, HfError *err) {
+static bool complete_shape(const char *op, const HfTensor *x, int ndim, const int64_t *shape, int64_t *out,
+                           HfError *err) {
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
   int64_t n = hf_tensor_numel(x), known = 1;
   int open = -1;
   if (ndim > HF_MAX_DIMS) return hf_error_set(err, "%s: at most %d dims, found %d", op, HF_MAX_DIMS, ndim);
   for (int d = 0; d < ndim; d++) {
     out[d] = shape[d];
-    if (shape[d] == -1 && open < 0) open = d;
+    if (shape[d] == -1 && open < 0)
+      open = d;
     else if (shape[d] < 0 || __builtin_mul_overflow(known, shape[d], &known))
-      return hf_error_set(err, "%s: invalid shape %s for %s", op, hf_shape_describe(ndim, shape, a), hf_tensor_describe(x, b));
+      return hf_error_set(err, "%s: invalid shape %s for %s", op, hf_shape_describe(ndim, shape, a),
+                          hf_tensor_describe(x, b));
   }
   if (open >= 0 && known > 0 && n % known == 0) out[open] = n / known, known = n;
   if (known != n || (open >= 0 && out[open] < 0))
-    return hf_error_set(err, "%s: %s has %" PRId64 " elements, which do not fill shape %s", op, hf_tensor_describe(x, b), n, hf_shape_describe(ndim, shape, a));
+    return hf_error_set(err, "%s: %s has %" PRId64 " elements, which do not fill shape %s", op,
+                        hf_tensor_describe(x, b), n, hf_shape_describe(ndim, shape, a));
   return true;
 }
 
-static HfTensor *reshaped(const char *op, HfTensor *x, int ndim, const int64_t *shape, bool may_copy, HfError *err) {
+static HfTensor *reshaped(const char *op, HfTensor *x, int ndim, const int64_t *shape, bool may_copy,
+                          HfError *err) {
   int64_t full[HF_MAX_DIMS], stride[HF_MAX_DIMS];
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
   if (!x || !complete_shape(op, x, ndim, shape, full, err)) return NULL;
@@ -69,22 +79,32 @@ static HfTensor *reshaped(const char *op, HfTensor *x, int ndim, const int64_t *
     return view_of(x, x->offset, ndim, full, stride, &view_operation, NULL, err);
   }
   if (!may_copy)
-    return hf_error_set(err, "%s: %s cannot be seen as %s without a copy; use reshape", op, hf_tensor_describe(x, a), hf_shape_describe(ndim, full, b)), NULL;
+    return hf_error_set(err, "%s: %s cannot be seen as %s without a copy; use reshape", op,
+                        hf_tensor_describe(x, a), hf_shape_describe(ndim, full, b)),
+           NULL;
   HfTensor *c = hf_contiguous(x, err);
   return hf_then(c, reshaped(op, c, ndim, full, false, err));
 }
 
-HfTensor *hf_reshape(HfTensor *x, int ndim, const int64_t *shape, HfError *err) { return reshaped("reshape", x, ndim, shape, true, err); }
-HfTensor *hf_view(HfTensor *x, int ndim, const int64_t *shape, HfError *err) { return reshaped("view", x, ndim, shape, false, err); }
+HfTensor *hf_reshape(HfTensor *x, int ndim, const int64_t *shape, HfError *err) {
+  return reshaped("reshape", x, ndim, shape, true, err);
+}
+HfTensor *hf_view(HfTensor *x, int ndim, const int64_t *shape, HfError *err) {
+  return reshaped("view", x, ndim, shape, false, err);
+}
 
 HfTensor *hf_flatten(HfTensor *x, int64_t start, int64_t end, HfError *err) {
-  if (!x || !hf_check_dim("flatten", &start, x->ndim, err) || !hf_check_dim("flatten", &end, x->ndim, err)) return NULL;
-  if (start > end) return hf_error_set(err, "flatten: start_dim %" PRId64 " lies behind end_dim %" PRId64, start, end), NULL;
+  if (!x || !hf_check_dim("flatten", &start, x->ndim, err) || !hf_check_dim("flatten", &end, x->ndim, err))
+    return NULL;
+  if (start > end)
+    return hf_error_set(err, "flatten: start_dim %" PRId64 " lies behind end_dim %" PRId64, start, end), NULL;
   int64_t shape[HF_MAX_DIMS] = {1};
   int n = 0;
   for (int d = 0; d < x->ndim; d++) {
-    if (d > start && d <= end) shape[n - 1] *= x->shape[d];
-    else shape[n++] = x->shape[d];
+    if (d > start && d <= end)
+      shape[n - 1] *= x->shape[d];
+    else
+      shape[n++] = x->shape[d];
   }
   return hf_reshape(x, n ? n : 1, shape, err);
 }
@@ -133,7 +153,8 @@ HfTensor *hf_permute(HfTensor *x, int ndim, const int64_t *dims, HfError *err) {
 
 HfTensor *hf_transpose(HfTensor *x, int64_t a, int64_t b, HfError *err) {
   int64_t dims[HF_MAX_DIMS];
-  if (!x || !hf_check_dim("transpose", &a, x->ndim, err) || !hf_check_dim("transpose", &b, x->ndim, err)) return NULL;
+  if (!x || !hf_check_dim("transpose", &a, x->ndim, err) || !hf_check_dim("transpose", &b, x->ndim, err))
+    return NULL;
   for (int d = 0; d < x->ndim; d++) dims[d] = d;
   if (x->ndim) dims[a] = b, dims[b] = a;
   return hf_permute(x, x->ndim, dims, err);
@@ -158,7 +179,10 @@ HfTensor *hf_expand(HfTensor *x, int ndim, const int64_t *sizes, HfError *err) {
     stride[d] = own < 0 || (size == 1 && shape[d] != 1) ? 0 : x->stride[own];
     ok = shape[d] >= 0 && (size == shape[d] || size == 1);
   }
-  if (!ok) return hf_error_set(err, "expand: %s does not broadcast to %s", hf_tensor_describe(x, a), hf_shape_describe(ndim, sizes, b)), NULL;
+  if (!ok)
+    return hf_error_set(err, "expand: %s does not broadcast to %s", hf_tensor_describe(x, a),
+                        hf_shape_describe(ndim, sizes, b)),
+           NULL;
   return view_of(x, x->offset, ndim, shape, stride, &expand_operation, NULL, err);
 }
 
@@ -180,19 +204,26 @@ HfTensor *hf_slice(HfTensor *x, int64_t dim, int64_t start, int64_t stop, int64_
   if (!x->ndim) return hf_error_set(err, "slice: a 0-dim tensor has nothing to cut"), NULL;
   if (step < 1) return hf_error_set(err, "slice: step must be 1 or more, found %" PRId64, step), NULL;
   if (start < 0 || start > x->shape[dim] || stop > x->shape[dim])
-    return hf_error_set(err, "slice: %" PRId64 " .. %" PRId64 " lies outside dim %" PRId64 " of size %" PRId64, start, stop, dim, x->shape[dim]), NULL;
+    return hf_error_set(err,
+                        "slice: %" PRId64 " .. %" PRId64 " lies outside dim %" PRId64 " of size %" PRId64,
+                        start, stop, dim, x->shape[dim]),
+           NULL;
   int64_t shape[HF_MAX_DIMS], stride[HF_MAX_DIMS];
   memcpy(shape, x->shape, sizeof shape), memcpy(stride, x->stride, sizeof stride);
   shape[dim] = stop > start ? (stop - start + step - 1) / step : 0;
   stride[dim] *= step;
   ViewContext context = {.a = start, .b = stop, .c = step, .dims = {dim}};
-  return view_of(x, x->offset + start * x->stride[dim], x->ndim, shape, stride, &slice_operation, &context, err);
+  return view_of(x, x->offset + start * x->stride[dim], x->ndim, shape, stride, &slice_operation, &context,
+                 err);
 }
 
 HfTensor *hf_select(HfTensor *x, int64_t dim, int64_t index, HfError *err) {
   if (!x || !hf_check_dim("select", &dim, x->ndim, err)) return NULL;
   int64_t size = x->ndim ? x->shape[dim] : 0, at = index < 0 ? index + size : index;
-  if (at < 0 || at >= size) return hf_error_set(err, "select: index %" PRId64 " is out of range for dim %" PRId64 " of size %" PRId64, index, dim, size), NULL;
+  if (at < 0 || at >= size)
+    return hf_error_set(err, "select: index %" PRId64 " is out of range for dim %" PRId64 " of size %" PRId64,
+                        index, dim, size),
+           NULL;
   HfTensor *row = hf_slice(x, dim, at, at + 1, 1, err);
   return hf_then(row, hf_squeeze(row, &dim, err));
 }
@@ -203,13 +234,17 @@ static HfTensor *flipped(HfTensor *x, int count, const int64_t *dims, HfStatus *
   HfLayout layout = {.ndim = x->ndim};
   HfTensor *out = hf_empty_like(x, err);
   int64_t start = 0;
-  for (int d = 0; d < x->ndim; d++) layout.shape[d] = x->shape[d], layout.stride[0][d] = out ? out->stride[d] : 0, layout.stride[1][d] = x->stride[d];
+  for (int d = 0; d < x->ndim; d++)
+    layout.shape[d] = x->shape[d], layout.stride[0][d] = out ? out->stride[d] : 0,
+    layout.stride[1][d] = x->stride[d];
   for (int i = 0; i < count; i++) {
     start += (x->shape[dims[i]] - 1) * x->stride[dims[i]];
     layout.stride[1][dims[i]] *= -1;
   }
   const char *from = (const char *)hf_tensor_data(x) + start * (int64_t)hf_dtype_size(x->dtype);
-  *status = out && hf_tensor_numel(x) ? hf_tensor_kernels(x)->cast(hf_tensor_data(out), x->dtype, from, x->dtype, &layout) : HF_OK;
+  *status = out && hf_tensor_numel(x)
+                ? hf_tensor_kernels(x)->cast(hf_tensor_data(out), x->dtype, from, x->dtype, &layout)
+                : HF_OK;
   return out;
 }
 
@@ -224,11 +259,13 @@ HfTensor *hf_flip(HfTensor *x, int count, const int64_t *dims, HfError *err) {
   HfStatus status;
   bool seen[HF_MAX_DIMS] = {false};
   if (!x) return NULL;
-  if (count > x->ndim) return hf_error_set(err, "flip: expected at most %d dims, found %d", x->ndim, count), NULL;
+  if (count > x->ndim)
+    return hf_error_set(err, "flip: expected at most %d dims, found %d", x->ndim, count), NULL;
   for (int i = 0; i < count; i++) {
     context.dims[i] = dims[i];
     if (!hf_check_dim("flip", &context.dims[i], x->ndim, err)) return NULL;
-    if (seen[context.dims[i]]) return hf_error_set(err, "flip: dim %" PRId64 " is named twice", dims[i]), NULL;
+    if (seen[context.dims[i]])
+      return hf_error_set(err, "flip: dim %" PRId64 " is named twice", dims[i]), NULL;
     seen[context.dims[i]] = true;
   }
   HfTensor *out = flipped(x, count, context.dims, &status, err);
@@ -255,7 +292,8 @@ static bool check_cat(HfTensor *const *x, int count, int64_t dim, int64_t *total
     bool fits = x[i]->ndim == x[0]->ndim && x[i]->dtype == x[0]->dtype;
     for (int d = 0; d < x[0]->ndim && fits; d++) fits = d == dim || x[i]->shape[d] == x[0]->shape[d];
     if (!fits)
-      return hf_error_set(err, "cat: tensor %d is %s, which does not continue %s along dim %" PRId64, i + 1, hf_tensor_describe(x[i], a), hf_tensor_describe(x[0], b), dim);
+      return hf_error_set(err, "cat: tensor %d is %s, which does not continue %s along dim %" PRId64, i + 1,
+                          hf_tensor_describe(x[i], a), hf_tensor_describe(x[0], b), dim);
     if (!hf_same_device("cat", x[0], x[i], err)) return false;
     *total += x[i]->shape[dim];
   }
@@ -265,7 +303,8 @@ static bool check_cat(HfTensor *const *x, int count, int64_t dim, int64_t *total
 HfTensor *hf_cat(HfTensor *const *x, int count, int64_t dim, HfError *err) {
   int64_t shape[HF_MAX_DIMS], total, at = 0;
   if (!count) return hf_error_set(err, "cat: expected at least one tensor"), NULL;
-  for (int i = 0; i < count; i++) if (!x[i]) return NULL;
+  for (int i = 0; i < count; i++)
+    if (!x[i]) return NULL;
   if (!x[0]->ndim) return hf_error_set(err, "cat: 0-dim tensors cannot be joined; use stack"), NULL;
   if (!hf_check_dim("cat", &dim, x[0]->ndim, err) || !check_cat(x, count, dim, &total, err)) return NULL;
   memcpy(shape, x[0]->shape, sizeof shape);
@@ -277,11 +316,13 @@ HfTensor *hf_cat(HfTensor *const *x, int count, int64_t dim, HfError *err) {
     hf_tensor_release(part);
     at += x[i]->shape[dim];
   }
-  return hf_recorded(out, HF_OK, &(HfRecord){&cat_operation, .inputs = x, .input_count = count, HF_CONTEXT(dim)}, err);
+  return hf_recorded(out, HF_OK,
+                     &(HfRecord){&cat_operation, .inputs = x, .input_count = count, HF_CONTEXT(dim)}, err);
 }
 
 HfTensor *hf_stack(HfTensor *const *x, int count, int64_t dim, HfError *err) {
-  HfTensor *few[16], **rows = count <= 16 ? few : hf_malloc((size_t)count * sizeof *rows, "stack", err), *out = NULL;
+  HfTensor *few[16], **rows = count <= 16 ? few : hf_malloc((size_t)count * sizeof *rows, "stack", err),
+                     *out = NULL;
   if (!rows) return NULL;
   bool ok = count > 0 && x[0] && hf_check_dim("stack", &dim, x[0]->ndim + 1, err);
   for (int i = 0; i < count; i++) rows[i] = ok ? hf_unsqueeze(x[i], dim, err) : NULL;
@@ -306,17 +347,23 @@ HfTensor *hf_roll(HfTensor *x, int64_t shift, int64_t dim, HfError *err) {
 }
 
 /* One dim: [before] x [after], or cut where the count is negative. */
-static HfTensor *pad_dim(HfTensor *x, int64_t dim, int64_t before, int64_t after, double value, HfError *err) {
-  int64_t shape[HF_MAX_DIMS], start = before < 0 ? -before : 0, stop = x->shape[dim] + (after < 0 ? after : 0);
+static HfTensor *pad_dim(HfTensor *x, int64_t dim, int64_t before, int64_t after, double value,
+                         HfError *err) {
+  int64_t shape[HF_MAX_DIMS], start = before < 0 ? -before : 0,
+                              stop = x->shape[dim] + (after < 0 ? after : 0);
   HfTensor *parts[3] = {NULL}, *out = NULL, *core;
   if (stop < start) return hf_error_set(err, "pad: dim %" PRId64 " would become negative", dim), NULL;
   core = hf_slice(x, dim, start, stop, 1, err);
   memcpy(shape, x->shape, sizeof shape);
   int n = 0;
-  if (before > 0) shape[dim] = before, parts[n++] = hf_tensor_full(x->dtype, x->ndim, shape, value, hf_tensor_device(x), err);
+  if (before > 0)
+    shape[dim] = before,
+    parts[n++] = hf_tensor_full(x->dtype, x->ndim, shape, value, hf_tensor_device(x), err);
   if (core) hf_tensor_retain(core);
   parts[n++] = core;
-  if (after > 0) shape[dim] = after, parts[n++] = hf_tensor_full(x->dtype, x->ndim, shape, value, hf_tensor_device(x), err);
+  if (after > 0)
+    shape[dim] = after,
+    parts[n++] = hf_tensor_full(x->dtype, x->ndim, shape, value, hf_tensor_device(x), err);
   out = hf_cat(parts, n, dim, err);
   for (int i = 0; i < n; i++) hf_tensor_release(parts[i]);
   hf_tensor_release(core);
@@ -326,26 +373,33 @@ static HfTensor *pad_dim(HfTensor *x, int64_t dim, int64_t before, int64_t after
 HfTensor *hf_pad(HfTensor *x, int count, const int64_t *pad, double value, HfError *err) {
   if (!x) return NULL;
   if (count % 2 || count / 2 > x->ndim)
-    return hf_error_set(err, "pad: expected pairs (before, after) for at most %d dims, found %d numbers", x->ndim, count), NULL;
+    return hf_error_set(err, "pad: expected pairs (before, after) for at most %d dims, found %d numbers",
+                        x->ndim, count),
+           NULL;
   hf_tensor_retain(x);
-  for (int i = 0; i < count / 2 && x; i++) x = hf_then(x, pad_dim(x, x->ndim - 1 - i, pad[2 * i], pad[2 * i + 1], value, err));
+  for (int i = 0; i < count / 2 && x; i++)
+    x = hf_then(x, pad_dim(x, x->ndim - 1 - i, pad[2 * i], pad[2 * i + 1], value, err));
   return x;
 }
 
 /* expand over new leading sizes, then fold them in: (r0, n0, r1, n1 ...) seen as (r0 n0, r1 n1 ...) */
 HfTensor *hf_repeat(HfTensor *x, int ndim, const int64_t *times, HfError *err) {
   if (!x) return NULL;
-  if (ndim < x->ndim) return hf_error_set(err, "repeat: expected at least %d counts, found %d", x->ndim, ndim), NULL;
+  if (ndim < x->ndim)
+    return hf_error_set(err, "repeat: expected at least %d counts, found %d", x->ndim, ndim), NULL;
   HfTensor *t = x;
   hf_tensor_retain(t);
   for (int d = ndim - 1; d >= 0 && t; d--) {
     int own = d - (ndim - x->ndim);
-    if (times[d] < 0) return hf_error_set(err, "repeat: counts must be 0 or more, found %" PRId64, times[d]), hf_then(t, NULL);
+    if (times[d] < 0)
+      return hf_error_set(err, "repeat: counts must be 0 or more, found %" PRId64, times[d]),
+             hf_then(t, NULL);
     if (own < 0) t = hf_then(t, hf_unsqueeze(t, 0, err));
     int at = own < 0 ? 0 : own;
     int64_t wide[HF_MAX_DIMS], folded[HF_MAX_DIMS];
     if (!t || times[d] == 1) continue;
-    if (t->ndim == HF_MAX_DIMS) return hf_error_set(err, "repeat: at most %d dims", HF_MAX_DIMS - 1), hf_then(t, NULL);
+    if (t->ndim == HF_MAX_DIMS)
+      return hf_error_set(err, "repeat: at most %d dims", HF_MAX_DIMS - 1), hf_then(t, NULL);
     memcpy(folded, t->shape, sizeof folded), memcpy(wide, t->shape, (size_t)at * sizeof *wide);
     wide[at] = times[d];
     memcpy(wide + at + 1, t->shape + at, (size_t)(t->ndim - at) * sizeof *wide);
@@ -361,8 +415,10 @@ HfTensor *hf_repeat(HfTensor *x, int ndim, const int64_t *times, HfError *err) {
 HfTensor *hf_repeat_interleave(HfTensor *x, int64_t times, int64_t dim, HfError *err) {
   int64_t wide[HF_MAX_DIMS + 1], folded[HF_MAX_DIMS];
   if (!x || !hf_check_dim("repeat_interleave", &dim, x->ndim, err)) return NULL;
-  if (times < 0 || x->ndim >= HF_MAX_DIMS) return hf_error_set(err, "repeat_interleave: invalid count %" PRId64, times), NULL;
-  for (int d = 0; d <= x->ndim; d++) wide[d] = d <= dim ? x->shape[d] : d == dim + 1 ? times : x->shape[d - 1];
+  if (times < 0 || x->ndim >= HF_MAX_DIMS)
+    return hf_error_set(err, "repeat_interleave: invalid count %" PRId64, times), NULL;
+  for (int d = 0; d <= x->ndim; d++)
+    wide[d] = d <= dim ? x->shape[d] : d == dim + 1 ? times : x->shape[d - 1];
   memcpy(folded, x->shape, sizeof folded);
   folded[dim] *= times;
   HfTensor *t = hf_unsqueeze(x, dim + 1, err);
@@ -373,15 +429,21 @@ HfTensor *hf_repeat_interleave(HfTensor *x, int64_t times, int64_t dim, HfError 
 /* 0, 1, 2 ... as int64 with `ndim` dims of which the last (or the one before it) is long */
 static HfTensor *positions(const HfTensor *like, int64_t n, int64_t start, bool column, HfError *err) {
   HfTensor *t = hf_empty_as(like, HF_INT64, 1, &n, err);
-  if (t && !hf_check(hf_tensor_kernels(t)->arange(hf_tensor_data(t), HF_INT64, (double)start, 1, n), "arange", t, err)) t = hf_then(t, NULL);
+  if (t && !hf_check(hf_tensor_kernels(t)->arange(hf_tensor_data(t), HF_INT64, (double)start, 1, n), "arange",
+                     t, err))
+    t = hf_then(t, NULL);
   return column ? hf_then(t, hf_unsqueeze(t, 1, err)) : t;
 }
 
 HfTensor *hf_tri(HfTensor *x, int64_t diagonal, bool upper, HfError *err) {
   char text[HF_DESCRIPTION_SIZE];
   if (!x) return NULL;
-  if (x->ndim < 2) return hf_error_set(err, "%s: expected at least 2 dims, found %s", upper ? "triu" : "tril", hf_tensor_describe(x, text)), NULL;
-  HfTensor *rows = positions(x, x->shape[x->ndim - 2], diagonal, true, err), *columns = positions(x, x->shape[x->ndim - 1], 0, false, err);
+  if (x->ndim < 2)
+    return hf_error_set(err, "%s: expected at least 2 dims, found %s", upper ? "triu" : "tril",
+                        hf_tensor_describe(x, text)),
+           NULL;
+  HfTensor *rows = positions(x, x->shape[x->ndim - 2], diagonal, true, err),
+           *columns = positions(x, x->shape[x->ndim - 1], 0, false, err);
   HfTensor *outside = hf_compare(columns, rows, upper ? HF_LT : HF_GT, err);
   hf_tensor_release(rows), hf_tensor_release(columns);
   return hf_then(outside, hf_masked_fill(x, outside, 0, err));

@@ -8,10 +8,12 @@ static uint64_t allocated_bytes;
 int64_t hf_storage_count(void) { return live_storages; }
 uint64_t hf_storage_allocated(void) { return allocated_bytes; }
 
-HfStorage *hf_storage_wrap(HfDevice *device, void *data, size_t size, void (*release)(HfStorage *), void *owner, HfError *err) {
+HfStorage *hf_storage_wrap(HfDevice *device, void *data, size_t size, void (*release)(HfStorage *),
+                           void *owner, HfError *err) {
   HfStorage *s = hf_calloc(sizeof *s, "storage", err);
   if (!s) return NULL;
-  *s = (HfStorage){.references = 1, .device = device, .data = data, .size = size, .release = release, .owner = owner};
+  *s = (HfStorage){
+      .references = 1, .device = device, .data = data, .size = size, .release = release, .owner = owner};
   live_storages++;
   return s;
 }
@@ -32,7 +34,9 @@ void hf_storage_retain(HfStorage *s) { s->references++; }
 void hf_storage_release(HfStorage *s) {
   if (!s || --s->references) return;
   live_storages--;
-  if (s->release) s->release(s);
-  else s->device->kernels->free(s->data, s->size), s->device->bytes -= (int64_t)s->size;
+  if (s->release)
+    s->release(s);
+  else
+    s->device->kernels->free(s->data, s->size), s->device->bytes -= (int64_t)s->size;
   hf_free(s);
 }

@@ -28,8 +28,10 @@ static void set_edge(HfEdge *edge, HfTensor *t) {
   *edge = (HfEdge){.output = t->output, .device = hf_tensor_device(t), .dtype = t->dtype, .ndim = t->ndim};
   memcpy(edge->shape, t->shape, sizeof edge->shape);
   if (!t->requires_grad) return;
-  if (t->node) edge->node = t->node, t->node->references++;
-  else edge->leaf = t, hf_tensor_retain(t);
+  if (t->node)
+    edge->node = t->node, t->node->references++;
+  else
+    edge->leaf = t, hf_tensor_retain(t);
 }
 
 static bool is_one_of(const HfTensor *t, HfTensor *const *list, int count) {
@@ -41,8 +43,10 @@ static bool is_one_of(const HfTensor *t, HfTensor *const *list, int count) {
 /* Saved results of this very node are kept without history, else node and tensor would hold each other. */
 static bool save(HfNode *node, int i, HfTensor *t, HfTensor *const *outputs, HfError *err) {
   if (!t) return true;
-  if (is_one_of(t, outputs, node->outputs)) node->saved[i] = hf_tensor_detach(t, err);
-  else node->saved[i] = t, hf_tensor_retain(t);
+  if (is_one_of(t, outputs, node->outputs))
+    node->saved[i] = hf_tensor_detach(t, err);
+  else
+    node->saved[i] = t, hf_tensor_retain(t);
   if (node->saved[i]) node->saved_version[i] = t->storage->version;
   return node->saved[i] != NULL;
 }
@@ -51,11 +55,16 @@ static bool save(HfNode *node, int i, HfTensor *t, HfTensor *const *outputs, HfE
 static HfNode *new_node(const HfRecord *r, int outputs, HfError *err) {
   size_t edges = (size_t)r->input_count * sizeof(HfEdge), saved = (size_t)r->saved_count * sizeof(HfTensor *);
   size_t versions = (size_t)r->saved_count * sizeof(uint64_t), context = (r->context_size + 7) / 8 * 8;
-  char *block = hf_calloc(sizeof(HfNode) + edges + saved + versions + context + (size_t)r->input_count, r->operation->name, err);
+  char *block = hf_calloc(sizeof(HfNode) + edges + saved + versions + context + (size_t)r->input_count,
+                          r->operation->name, err);
   if (!block) return NULL;
   HfNode *node = (HfNode *)block;
-  *node = (HfNode){.references = 1, .operation = r->operation, .order = next_order++, .inputs = r->input_count,
-                   .outputs = outputs, .saved_count = r->saved_count};
+  *node = (HfNode){.references = 1,
+                   .operation = r->operation,
+                   .order = next_order++,
+                   .inputs = r->input_count,
+                   .outputs = outputs,
+                   .saved_count = r->saved_count};
   node->edge = (HfEdge *)(block += sizeof(HfNode));
   node->saved = (HfTensor **)(block += edges);
   node->saved_version = (uint64_t *)(block += saved);
@@ -74,7 +83,8 @@ bool hf_tape_record(HfTensor *const *outputs, int output_count, const HfRecord *
     node->wants[i] = r->inputs[i]->requires_grad;
   }
   for (int i = 0; i < r->saved_count; i++)
-    if (!save(node, i, r->saved[i], outputs, err)) return node->operation = NULL, hf_node_release(node), false;
+    if (!save(node, i, r->saved[i], outputs, err))
+      return node->operation = NULL, hf_node_release(node), false;
   if (r->context_size) memcpy(node->context, r->context, r->context_size);
   for (int i = 0; i < output_count; i++) {
     if (!outputs[i] || !hf_dtype_is_float(outputs[i]->dtype)) continue;
@@ -133,7 +143,8 @@ static HfTensor **grad_slot(HfEdge *edge) {
 
 /* May the numbers be changed in place without anyone else noticing? */
 static bool is_exclusive(const HfTensor *t) {
-  return t->references == 1 && t->storage->references == 1 && hf_tensor_is_contiguous(t) && t->dtype == HF_FLOAT32;
+  return t->references == 1 && t->storage->references == 1 && hf_tensor_is_contiguous(t) &&
+         t->dtype == HF_FLOAT32;
 }
 
 /* Replaces *slot by a copy of its own. */
@@ -151,7 +162,9 @@ static bool add_to_slot(HfTensor **slot, HfTensor *g, HfError *err) {
   if (!*slot) return *slot = g, true;
   bool ok;
   if (is_exclusive(*slot) && g->dtype == HF_FLOAT32 && hf_tensor_is_contiguous(g)) {
-    ok = hf_check(hf_tensor_kernels(g)->axpy(hf_tensor_data(*slot), hf_tensor_data(g), hf_tensor_numel(g), 1.0f), "backward", g, err);
+    ok = hf_check(
+        hf_tensor_kernels(g)->axpy(hf_tensor_data(*slot), hf_tensor_data(g), hf_tensor_numel(g), 1.0f),
+        "backward", g, err);
   } else {
     HfTensor *sum = hf_binary(*slot, g, HF_ADD, err);
     ok = sum != NULL;
@@ -187,8 +200,10 @@ HfTensor *hf_grad_target(HfNode *node, int i, float *beta, HfError *err) {
   HfEdge *edge = &node->edge[i];
   HfTensor **slot = grad_slot(edge);
   *beta = *slot ? 1.0f : 0.0f;
-  if (!*slot) *slot = hf_tensor_empty(HF_FLOAT32, edge->ndim, edge->shape, edge->device, err);
-  else if (!make_exclusive(slot, err)) return NULL;
+  if (!*slot)
+    *slot = hf_tensor_empty(HF_FLOAT32, edge->ndim, edge->shape, edge->device, err);
+  else if (!make_exclusive(slot, err))
+    return NULL;
   return *slot;
 }
 
@@ -209,7 +224,8 @@ static bool push(Walk *w, HfNode *node, HfError *err) {
     w->heap = heap, w->capacity = capacity;
   }
   size_t at = w->count++;
-  for (; at && w->heap[(at - 1) / 2]->order < node->order; at = (at - 1) / 2) w->heap[at] = w->heap[(at - 1) / 2];
+  for (; at && w->heap[(at - 1) / 2]->order < node->order; at = (at - 1) / 2)
+    w->heap[at] = w->heap[(at - 1) / 2];
   w->heap[at] = node;
   node->queued = true;
   node->references++;
@@ -232,10 +248,15 @@ static HfNode *pop(Walk *w) {
 static bool check_saved(HfNode *node, HfError *err) {
   const char *name = node->operation->name;
   if (node->released)
-    return hf_error_set(err, "backward: the graph was already walked (at %s); call backward{retain_graph=true} the first time", name);
+    return hf_error_set(
+        err,
+        "backward: the graph was already walked (at %s); call backward{retain_graph=true} the first time",
+        name);
   for (int i = 0; i < node->saved_count; i++)
     if (node->saved[i] && node->saved[i]->storage->version != node->saved_version[i])
-      return hf_error_set(err, "backward: a tensor that %s needs was changed in place after it was used; change a clone()", name);
+      return hf_error_set(
+          err, "backward: a tensor that %s needs was changed in place after it was used; change a clone()",
+          name);
   return true;
 }
 
@@ -244,8 +265,10 @@ static bool give_inputs(Walk *w, HfNode *node, HfTensor **dinp, HfError *err) {
   for (int i = 0; i < node->inputs; i++) {
     HfEdge *edge = &node->edge[i];
     if (!dinp[i]) continue;
-    if (!node->wants[i] || !ok) hf_tensor_release(dinp[i]);
-    else ok = give_to_edge(node->operation->name, edge, dinp[i], err);
+    if (!node->wants[i] || !ok)
+      hf_tensor_release(dinp[i]);
+    else
+      ok = give_to_edge(node->operation->name, edge, dinp[i], err);
   }
   for (int i = 0; i < node->inputs && ok; i++) {
     HfEdge *edge = &node->edge[i];
@@ -259,8 +282,10 @@ static bool run_node(Walk *w, HfNode *node, HfError *err) {
   HfTensor **dinp = node->inputs <= 8 ? few : hf_calloc((size_t)node->inputs * sizeof *dinp, "backward", err);
   if (!dinp) return false;
   bool ok = check_saved(node, err) && node->operation->backward(node, node->grad, dinp, err);
-  if (ok) ok = give_inputs(w, node, dinp, err);
-  else for (int i = 0; i < node->inputs; i++) hf_tensor_release(dinp[i]);
+  if (ok)
+    ok = give_inputs(w, node, dinp, err);
+  else
+    for (int i = 0; i < node->inputs; i++) hf_tensor_release(dinp[i]);
   for (int i = 0; i < node->outputs; i++) hf_tensor_release(node->grad[i]), node->grad[i] = NULL;
   if (!w->retain_graph) release_saved(node);
   if (dinp != few) hf_free(dinp);
@@ -271,8 +296,10 @@ static bool walk(Walk *w, HfNode *root, HfError *err) {
   bool ok = push(w, root, err);
   while (w->count) {
     HfNode *node = pop(w);
-    if (ok) ok = run_node(w, node, err);
-    else for (int i = 0; i < node->outputs; i++) hf_tensor_release(node->grad[i]), node->grad[i] = NULL;
+    if (ok)
+      ok = run_node(w, node, err);
+    else
+      for (int i = 0; i < node->outputs; i++) hf_tensor_release(node->grad[i]), node->grad[i] = NULL;
     hf_node_release(node);
   }
   hf_free(w->heap);
@@ -282,12 +309,22 @@ static bool walk(Walk *w, HfNode *root, HfError *err) {
 bool hf_backward(HfTensor *root, HfTensor *gradient, bool retain_graph, HfError *err) {
   char text[HF_DESCRIPTION_SIZE];
   if (!root->requires_grad)
-    return hf_error_set(err, "backward: %s has no gradient: no tensor with requires_grad took part, or no_grad was on", hf_tensor_describe(root, text));
+    return hf_error_set(
+        err, "backward: %s has no gradient: no tensor with requires_grad took part, or no_grad was on",
+        hf_tensor_describe(root, text));
   if (!gradient && hf_tensor_numel(root) != 1)
-    return hf_error_set(err, "backward: expected a loss of one element, found %s; give backward{gradient=...}", hf_tensor_describe(root, text));
+    return hf_error_set(err,
+                        "backward: expected a loss of one element, found %s; give backward{gradient=...}",
+                        hf_tensor_describe(root, text));
   bool was_enabled = hf_tape_set_enabled(false);
-  HfTensor *g = gradient ? hf_clone(gradient, err) : hf_tensor_full(root->dtype, root->ndim, root->shape, 1.0, hf_tensor_device(root), err);
-  HfEdge edge = {.node = root->node, .leaf = root->node ? NULL : root, .output = root->output, .dtype = root->dtype, .ndim = root->ndim};
+  HfTensor *g = gradient
+                    ? hf_clone(gradient, err)
+                    : hf_tensor_full(root->dtype, root->ndim, root->shape, 1.0, hf_tensor_device(root), err);
+  HfEdge edge = {.node = root->node,
+                 .leaf = root->node ? NULL : root,
+                 .output = root->output,
+                 .dtype = root->dtype,
+                 .ndim = root->ndim};
   memcpy(edge.shape, root->shape, sizeof edge.shape);
   bool ok = g && give_to_edge("backward", &edge, g, err);
   Walk w = {.retain_graph = retain_graph};

@@ -21,7 +21,8 @@ bool hf_shape_numel(int ndim, const int64_t *shape, int64_t *out, HfError *err) 
   int64_t n = 1, bytes;
   char text[HF_DESCRIPTION_SIZE];
   for (int d = 0; d < ndim; d++) {
-    if (shape[d] < 0) return hf_error_set(err, "shape %s: sizes must be 0 or more", hf_shape_describe(ndim, shape, text));
+    if (shape[d] < 0)
+      return hf_error_set(err, "shape %s: sizes must be 0 or more", hf_shape_describe(ndim, shape, text));
     if (__builtin_mul_overflow(n, shape[d], &n) || __builtin_mul_overflow(n, (int64_t)8, &bytes))
       return hf_error_set(err, "shape %s: too many elements", hf_shape_describe(ndim, shape, text));
   }
@@ -29,7 +30,8 @@ bool hf_shape_numel(int ndim, const int64_t *shape, int64_t *out, HfError *err) 
   return true;
 }
 
-HfTensor *hf_tensor_over(HfStorage *storage, int64_t offset, HfDtype dtype, int ndim, const int64_t *shape, HfError *err) {
+HfTensor *hf_tensor_over(HfStorage *storage, int64_t offset, HfDtype dtype, int ndim, const int64_t *shape,
+                         HfError *err) {
   HfTensor *t = hf_calloc(sizeof *t, "tensor", err);
   if (!t) return NULL;
   hf_storage_retain(storage);
@@ -40,7 +42,8 @@ HfTensor *hf_tensor_over(HfStorage *storage, int64_t offset, HfDtype dtype, int 
 
 HfTensor *hf_tensor_empty(HfDtype dtype, int ndim, const int64_t *shape, HfDevice *device, HfError *err) {
   int64_t n;
-  if (ndim > HF_MAX_DIMS) return hf_error_set(err, "tensor: at most %d dims, found %d", HF_MAX_DIMS, ndim), NULL;
+  if (ndim > HF_MAX_DIMS)
+    return hf_error_set(err, "tensor: at most %d dims, found %d", HF_MAX_DIMS, ndim), NULL;
   if (!hf_shape_numel(ndim, shape, &n, err)) return NULL;
   HfStorage *storage = hf_storage_new(device, (size_t)n * hf_dtype_size(dtype), err);
   if (!storage) return NULL;
@@ -55,21 +58,26 @@ HfTensor *hf_tensor_zeros(HfDtype dtype, int ndim, const int64_t *shape, HfDevic
   return t;
 }
 
-HfTensor *hf_tensor_full(HfDtype dtype, int ndim, const int64_t *shape, double value, HfDevice *device, HfError *err) {
+HfTensor *hf_tensor_full(HfDtype dtype, int ndim, const int64_t *shape, double value, HfDevice *device,
+                         HfError *err) {
   HfTensor *t = hf_tensor_empty(dtype, ndim, shape, device, err);
   if (t && !hf_tensor_fill_(t, value, err)) return hf_tensor_release(t), NULL;
   return t;
 }
 
-HfTensor *hf_tensor_from(HfDtype dtype, int ndim, const int64_t *shape, const void *host, HfDevice *device, HfError *err) {
+HfTensor *hf_tensor_from(HfDtype dtype, int ndim, const int64_t *shape, const void *host, HfDevice *device,
+                         HfError *err) {
   HfTensor *t = hf_tensor_empty(dtype, ndim, shape, device, err);
-  if (t && !hf_check(hf_tensor_kernels(t)->copy_in(t->storage->data, host, hf_tensor_bytes(t)), "copy to device", t, err))
+  if (t && !hf_check(hf_tensor_kernels(t)->copy_in(t->storage->data, host, hf_tensor_bytes(t)),
+                     "copy to device", t, err))
     return hf_tensor_release(t), NULL;
   return t;
 }
 
-HfTensor *hf_tensor_view(const HfTensor *t, int64_t offset, int ndim, const int64_t *shape, const int64_t *stride, HfError *err) {
-  if (ndim > HF_MAX_DIMS) return hf_error_set(err, "view: at most %d dims, found %d", HF_MAX_DIMS, ndim), NULL;
+HfTensor *hf_tensor_view(const HfTensor *t, int64_t offset, int ndim, const int64_t *shape,
+                         const int64_t *stride, HfError *err) {
+  if (ndim > HF_MAX_DIMS)
+    return hf_error_set(err, "view: at most %d dims, found %d", HF_MAX_DIMS, ndim), NULL;
   HfTensor *v = hf_tensor_over(t->storage, offset, t->dtype, ndim, shape, err);
   if (v) memcpy(v->stride, stride, (size_t)ndim * sizeof *stride);
   return v;
@@ -114,11 +122,14 @@ bool hf_tensor_same_shape(const HfTensor *a, const HfTensor *b) {
 
 HfDevice *hf_tensor_device(const HfTensor *t) { return t->storage->device; }
 const HfKernels *hf_tensor_kernels(const HfTensor *t) { return t->storage->device->kernels; }
-void *hf_tensor_data(const HfTensor *t) { return (char *)t->storage->data + (size_t)t->offset * hf_dtype_size(t->dtype); }
+void *hf_tensor_data(const HfTensor *t) {
+  return (char *)t->storage->data + (size_t)t->offset * hf_dtype_size(t->dtype);
+}
 
 const char *hf_shape_describe(int ndim, const int64_t *shape, char out[HF_DESCRIPTION_SIZE]) {
   int at = sprintf(out, "[");
-  for (int d = 0; d < ndim && d < HF_MAX_DIMS; d++) at += sprintf(out + at, d ? ", %" PRId64 : "%" PRId64, shape[d]);
+  for (int d = 0; d < ndim && d < HF_MAX_DIMS; d++)
+    at += sprintf(out + at, d ? ", %" PRId64 : "%" PRId64, shape[d]);
   sprintf(out + at, "]");
   return out;
 }
@@ -132,12 +143,14 @@ const char *hf_tensor_describe(const HfTensor *t, char out[HF_DESCRIPTION_SIZE])
 bool hf_check_dim(const char *op, int64_t *dim, int ndim, HfError *err) {
   int64_t limit = ndim ? ndim : 1;
   if (*dim < -limit || *dim >= limit)
-    return hf_error_set(err, "%s: dim must be in %" PRId64 " .. %" PRId64 ", found %" PRId64, op, -limit, limit - 1, *dim);
+    return hf_error_set(err, "%s: dim must be in %" PRId64 " .. %" PRId64 ", found %" PRId64, op, -limit,
+                        limit - 1, *dim);
   if (*dim < 0) *dim += limit;
   return true;
 }
 
-bool hf_shape_broadcast(int a_ndim, const int64_t *a, int b_ndim, const int64_t *b, int *out_ndim, int64_t *out) {
+bool hf_shape_broadcast(int a_ndim, const int64_t *a, int b_ndim, const int64_t *b, int *out_ndim,
+                        int64_t *out) {
   int ndim = a_ndim > b_ndim ? a_ndim : b_ndim;
   for (int d = 0; d < ndim; d++) {
     int64_t x = d < ndim - a_ndim ? 1 : a[d - (ndim - a_ndim)];
@@ -152,17 +165,26 @@ bool hf_shape_broadcast(int a_ndim, const int64_t *a, int b_ndim, const int64_t 
 bool hf_check(HfStatus status, const char *op, const HfTensor *t, HfError *err) {
   char text[HF_DESCRIPTION_SIZE];
   switch (status) {
-  case HF_OK: return true;
-  case HF_UNSUPPORTED: return hf_error_set(err, "%s: no %s kernel for %s", op, hf_tensor_device(t)->name, hf_tensor_describe(t, text));
-  case HF_NO_MEMORY: hf_error_memory(err, op, hf_tensor_bytes(t)); return hf_error_prefix(err, "%s", hf_tensor_device(t)->name);
-  case HF_BAD_INDEX: return hf_error_set(err, "%s: index out of range for %s", op, hf_tensor_describe(t, text));
-  default: return hf_error_set(err, "%s: device %s failed; restart the program", op, hf_tensor_device(t)->name);
+  case HF_OK:
+    return true;
+  case HF_UNSUPPORTED:
+    return hf_error_set(err, "%s: no %s kernel for %s", op, hf_tensor_device(t)->name,
+                        hf_tensor_describe(t, text));
+  case HF_NO_MEMORY:
+    hf_error_memory(err, op, hf_tensor_bytes(t));
+    return hf_error_prefix(err, "%s", hf_tensor_device(t)->name);
+  case HF_BAD_INDEX:
+    return hf_error_set(err, "%s: index out of range for %s", op, hf_tensor_describe(t, text));
+  default:
+    return hf_error_set(err, "%s: device %s failed; restart the program", op, hf_tensor_device(t)->name);
   }
 }
 
-bool hf_check_index(HfStatus status, const char *op, const int64_t *bad, int64_t size, const HfTensor *t, HfError *err) {
+bool hf_check_index(HfStatus status, const char *op, const int64_t *bad, int64_t size, const HfTensor *t,
+                    HfError *err) {
   if (status != HF_BAD_INDEX) return hf_check(status, op, t, err);
-  return hf_error_set(err, "%s: index %" PRId64 " is out of range; expected 0 .. %" PRId64, op, *bad, size - 1);
+  return hf_error_set(err, "%s: index %" PRId64 " is out of range; expected 0 .. %" PRId64, op, *bad,
+                      size - 1);
 }
 
 bool hf_tensor_read(const HfTensor *t, void *host, HfError *err) {
@@ -172,7 +194,8 @@ bool hf_tensor_read(const HfTensor *t, void *host, HfError *err) {
     if (!c || !hf_tensor_copy_(c, t, err)) return hf_tensor_release(c), false;
     t = c;
   }
-  bool ok = hf_check(hf_tensor_kernels(t)->copy_out(host, hf_tensor_data(t), hf_tensor_bytes(t)), "copy to host", t, err);
+  bool ok = hf_check(hf_tensor_kernels(t)->copy_out(host, hf_tensor_data(t), hf_tensor_bytes(t)),
+                     "copy to host", t, err);
   hf_tensor_release(c);
   return ok;
 }
@@ -182,7 +205,10 @@ bool hf_tensor_item(const HfTensor *t, double *out, int64_t *integer, HfError *e
   if (hf_tensor_numel(t) != 1)
     return hf_error_set(err, "item: expected a tensor of one element, found %s", hf_tensor_describe(t, text));
   HfDtype wide = hf_dtype_is_float(t->dtype) ? HF_FLOAT32 : HF_INT64;
-  union { float f; int64_t i; } value;
+  union {
+    float f;
+    int64_t i;
+  } value;
   HfTensor *c = hf_tensor_empty(wide, 0, NULL, hf_tensor_device(t), err);
   bool ok = c != NULL;
   if (ok) {
@@ -201,9 +227,12 @@ bool hf_tensor_copy_(HfTensor *dst, const HfTensor *src, HfError *err) {
   HfLayout layout;
   const HfTensor *operands[] = {dst, src};
   if (!hf_layout_make(&layout, "copy", dst->ndim, dst->shape, operands, 2, err)) return false;
-  if (hf_tensor_device(dst) != hf_tensor_device(src)) return hf_error_set(err, "copy: tensors are on different devices; use to(device)");
+  if (hf_tensor_device(dst) != hf_tensor_device(src))
+    return hf_error_set(err, "copy: tensors are on different devices; use to(device)");
   dst->storage->version++;
-  return hf_check(hf_tensor_kernels(dst)->cast(hf_tensor_data(dst), dst->dtype, hf_tensor_data(src), src->dtype, &layout), "copy", src, err);
+  return hf_check(
+      hf_tensor_kernels(dst)->cast(hf_tensor_data(dst), dst->dtype, hf_tensor_data(src), src->dtype, &layout),
+      "copy", src, err);
 }
 
 bool hf_tensor_fill_(HfTensor *dst, double value, HfError *err) {
@@ -211,5 +240,6 @@ bool hf_tensor_fill_(HfTensor *dst, double value, HfError *err) {
   const HfTensor *operands[] = {dst};
   if (!hf_layout_make(&layout, "fill", dst->ndim, dst->shape, operands, 1, err)) return false;
   dst->storage->version++;
-  return hf_check(hf_tensor_kernels(dst)->fill(hf_tensor_data(dst), dst->dtype, value, &layout), "fill", dst, err);
+  return hf_check(hf_tensor_kernels(dst)->fill(hf_tensor_data(dst), dst->dtype, value, &layout), "fill", dst,
+                  err);
 }
