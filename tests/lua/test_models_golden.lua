@@ -79,6 +79,7 @@ local function check_training(name)
     t.near(norm:item(), train.grad_norms[step], 0, 5e-5, "gradient norm of step " .. step)
     optimizer:step() schedule:step() optimizer:zero_grad()
   end
+  if not t.exists(path .. "/final.safetensors") then return end -- the committed subset has it once
   local final = hf.safetensors.load_file(path .. "/final.safetensors")
   for parameter, p in model:named_parameters() do
     if expected.final_fp32_vs_fp64[parameter] <= 1e-6 then golden.close(p:detach(), final[parameter], 1e-5, parameter) end
