@@ -32,6 +32,11 @@ function bert.check_config(c, where)
     errors.raise("%s: hidden_size: expected a multiple of num_attention_heads %d, found %d", where, c.num_attention_heads, c.hidden_size)
   end
   encoder.activation(c.hidden_act, where)
+  for _, field in ipairs { "is_decoder", "add_cross_attention" } do
+    if c[field] == true then errors.raise("%s: %s: expected false (an encoder), found true", where, field) end
+  end
+  local kind = c.position_embedding_type
+  if type(kind) == "string" and kind ~= "absolute" then errors.raise("%s: position_embedding_type: expected absolute, found %s", where, kind) end
 end
 
 bert.BertConfig = config.define("BertConfig", "bert", { fields = bert.config_fields(), check = bert.check_config })
@@ -41,9 +46,8 @@ bert.BertConfig = config.define("BertConfig", "bert", { fields = bert.config_fie
 local Embeddings = nn.Module:extend("BertEmbeddings")
 
 function Embeddings:init(c)
-  self.config = c
   self.word_embeddings = nn.Embedding(c.vocab_size, c.hidden_size, { padding_idx = c.pad_token_id })
-  self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.hidden_size, { padding_idx = self.position_padding })
+  self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.hidden_size)
   self.token_type_embeddings = nn.Embedding(c.type_vocab_size, c.hidden_size)
   self.LayerNorm = nn.LayerNorm(c.hidden_size, { eps = c.layer_norm_eps })
   self.dropout = nn.Dropout(c.hidden_dropout_prob)
@@ -59,7 +63,7 @@ end
 local SelfAttention = nn.Module:extend("BertSelfAttention")
 
 function SelfAttention:init(c)
-  self.query, self.key, self.value = nn.Linear(c.hidden_size, c.hidden_size), nn.Linear(c.hidden_size, c.hidden_size), nn.Linear(c.hidden_size, c.hidden_size)
+  for _, name in ipairs { "query", "key", "value" } do self[name] = nn.Linear(c.hidden_size, c.hidden_size) end
   self.dropout = nn.Dropout(c.attention_probs_dropout_prob)
 end
 
@@ -136,6 +140,7 @@ function bert.base_model(name, config_class, embeddings, positions)
     self.embeddings = embeddings(c)
     self.encoder = Encoder(c)
     if not (options and options.add_pooling_layer == false) then self.pooler = Pooler(c) end
+    self:post_init()
   end
 
   --- inputs -> x (N, C) and its layout; want: first_only, whole, hidden_states
@@ -163,6 +168,7 @@ function bert.headed(name, prefix, base, head_prefixes, build, forward)
   function Model:init(c)
     self.config = c
     build(self, c)
+    self:post_init()
   end
   Model.forward = forward
   return Model
@@ -197,7 +203,7 @@ bert.BertForTokenClassification = bert.headed("BertForTokenClassification", "ber
 bert.BertForQuestionAnswering = bert.headed("BertForQuestionAnswering", "bert", bert.BertModel, { "qa_outputs." },
   function(self, c)
     self.bert = bert.BertModel(c, no_pooler)
-    self.qa_outputs = nn.Linear(c.hidden_size, 2)
+    self.qa_outputs = heads.span_outputs(c.hidden_size, c)
   end, heads.span("bert"))
 bert.BertForQuestionAnswering.forward_arguments = bert.span_arguments
 
@@ -217,8 +223,10 @@ local Predictions = nn.Module:extend("BertLMPredictionHead")
 function Predictions:init(c)
   self.transform = Transform(c)
   self.bias = nn.init.new { c.vocab_size }
-  nn.init.zeros_(self.bias)
+  self.decoder = heads.TiedDecoder(c.hidden_size, c)
 end
+
+function Predictions:first_values() nn.init.zeros_(self.bias) end
 
 local MLMHead = nn.Module:extend("BertOnlyMLMHead")
 

@@ -9,6 +9,9 @@ local hub = require "hflua.hub"
 local Config = { __name = "PretrainedConfig" }
 
 local LARGEST = 2 ^ 31 - 1
+local MOST_LABELS = 1000000 -- each has a name
+
+local problem_types = { regression = true, single_label_classification = true, multi_label_classification = true }
 
 -- kind -> function(value) -> true when it is acceptable; and what is expected, in words
 local kinds = {
@@ -19,6 +22,8 @@ local kinds = {
   number = { function(v) return type(v) == "number" and v == v end, "a number" },
   string = { function(v) return type(v) == "string" end, "a string" },
   boolean = { function(v) return type(v) == "boolean" end, "true or false" },
+  labels = { function(v) return math.type(v) == "integer" and v >= 1 and v <= MOST_LABELS end, ("a whole number in 1 .. %d"):format(MOST_LABELS) },
+  problem = { function(v) return problem_types[v] == true end, "regression, single_label_classification or multi_label_classification" },
   id = { function(v) return math.type(v) == "integer" and v >= 0 and v <= LARGEST end, "a token id" },
 }
 
@@ -38,24 +43,50 @@ local common = {
   fields = {
     { "pad_token_id", "optional id" }, { "bos_token_id", "optional id" }, { "eos_token_id", nil },
     { "tie_word_embeddings", "boolean", true }, { "initializer_range", "positive", 0.02 },
-    { "problem_type", "optional string" }, { "num_labels", "count", 2 }, { "pack", "boolean", true },
+    { "problem_type", "optional problem" }, { "num_labels", "labels", 2 }, { "pack", "boolean", true },
   },
 }
 
--- num_labels is kept in config.json as id2label: { "0": "LABEL_0", ... }.
-local function label_names(count)
-  local id2label, label2id = {}, {}
-  for i = 0, count - 1 do
-    id2label[tostring(i)] = "LABEL_" .. i
-    label2id["LABEL_" .. i] = i
+-- Label names are kept as config.json has them, { ["0"] = "LABEL_0", ... }; a number finds its name too: id2label[0].
+local label_names_meta = { __index = function(names, id) return math.type(id) == "integer" and rawget(names, tostring(id)) or nil end }
+
+local function default_names(count)
+  local id2label = setmetatable({}, label_names_meta)
+  for i = 0, count - 1 do id2label[tostring(i)] = "LABEL_" .. i end
+  return id2label
+end
+
+local function has_default_names(id2label)
+  for id, label in pairs(id2label) do
+    if label ~= "LABEL_" .. id then return false end
   end
-  return id2label, label2id
+  return true
 end
 
 local function count_entries(map)
   local n = 0
   for _ in pairs(map) do n = n + 1 end
   return n
+end
+
+-- id2label as a user or a file gives it: a sequence of names (the first is label 0), or names by id, numbers or texts.
+local function read_names(given, where)
+  if type(given) ~= "table" then errors.raise("%s: id2label: expected names by id, found %s", where, type(given)) end
+  local shift, count = given[0] == nil and given["0"] == nil and 1 or 0, count_entries(given)
+  local names = setmetatable({}, label_names_meta)
+  for i = 0, count - 1 do
+    local name = given[i + shift]
+    if name == nil then name = given[tostring(i)] end
+    if type(name) ~= "string" then errors.raise("%s: id2label: expected a name for each of 0 .. %d, found %s for %d", where, count - 1, tostring(name), i) end
+    names[tostring(i)] = name
+  end
+  return names
+end
+
+local function ids_by_name(id2label)
+  local label2id = {}
+  for id, label in pairs(id2label) do label2id[label] = math.tointeger(id) end
+  return label2id
 end
 
 local methods = {}
@@ -85,14 +116,28 @@ function methods:check(where)
   return self
 end
 
+-- Brings num_labels, id2label and label2id together after `values` were set: given names win over a given number.
+local function settle_labels(self, values, where)
+  if values.id2label ~= nil and values.id2label ~= json.null then
+    local names = read_names(values.id2label, where)
+    rawset(self, "id2label", names)
+    rawset(self, "num_labels", count_entries(names))
+    if type(values.label2id) ~= "table" then rawset(self, "label2id", ids_by_name(names)) end
+    return
+  end
+  local count, old = rawget(self, "num_labels"), rawget(self, "id2label")
+  if count == nil then return end
+  check_field(where, "num_labels", "labels", count)
+  if type(old) ~= "table" or count_entries(old) ~= count then
+    rawset(self, "id2label", default_names(count))
+    rawset(self, "label2id", ids_by_name(self.id2label))
+  end
+end
+
 --- Overwrites fields; num_labels also renames the labels when their number changes.
 function methods:update(values)
   for name, value in pairs(values or {}) do self[name] = value end
-  if values and values.id2label then rawset(self, "num_labels", count_entries(values.id2label)) end
-  local old = rawget(self, "id2label")
-  if rawget(self, "num_labels") and (not old or count_entries(old) ~= self.num_labels) then
-    self.id2label, self.label2id = label_names(self.num_labels)
-  end
+  settle_labels(self, values or {}, getmetatable(self).class.__name)
   return self
 end
 
@@ -102,7 +147,7 @@ function methods:to_dict()
   for name, value in pairs(self) do
     if name ~= "num_labels" and name ~= "pack" and name ~= "name_or_path" then out[name] = value end
   end
-  if self.num_labels == 2 and not getmetatable(self).named_labels then out.id2label, out.label2id = nil, nil end
+  if out.id2label and self.num_labels == 2 and has_default_names(out.id2label) then out.id2label, out.label2id = nil, nil end
   return out
 end
 
@@ -114,10 +159,9 @@ end
 
 --- A copy.
 function methods:clone()
-  local class = getmetatable(self).class
   local copy = setmetatable({}, getmetatable(self))
   for name, value in pairs(self) do rawset(copy, name, value) end
-  return copy, class
+  return copy
 end
 
 local function render(self) return getmetatable(self).class.__name .. " " .. json.encode(self:to_dict(), { indent = 2, sort_keys = true }) end
@@ -141,10 +185,15 @@ function Config.define(name, model_type, definition)
   --- A configuration from a table as config.json holds it.
   function class.from_dict(values, where)
     local config = setmetatable({}, meta)
+    if type(values) ~= "table" then errors.raise("%s: expected an object, found %s", where or name, type(values)) end
+    local kind = values.model_type
+    if kind ~= nil and kind ~= json.null and kind ~= model_type then
+      errors.raise("%s: model_type: expected %s for %s, found %s; the Auto classes choose by it", where or name, model_type, name, tostring(kind))
+    end
     for key, value in pairs(values) do
       if value ~= json.null or defaults[key] == nil then config[key] = value end
     end
-    if type(values.id2label) == "table" then rawset(config, "num_labels", count_entries(values.id2label)) end
+    settle_labels(config, values, where or name)
     for field, _, default in each_field(class) do
       if rawget(config, field) == nil and default ~= nil and field ~= "num_labels" and field ~= "pack" then rawset(config, field, default) end
     end

@@ -28,10 +28,27 @@ local EPS = 1e-12
 local Embeddings = nn.Module:extend("Embeddings")
 
 function Embeddings:init(c)
+  self.config = c
   self.word_embeddings = nn.Embedding(c.vocab_size, c.dim, { padding_idx = c.pad_token_id })
   self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.dim)
   self.LayerNorm = nn.LayerNorm(c.dim, { eps = EPS })
   self.dropout = nn.Dropout(c.dropout)
+end
+
+--- Fixed waves in place of learned positions, where the configuration asks for them: sin and cos of position / 10000^(2i / C).
+function Embeddings:first_values()
+  local c = self.config
+  if not c.sinusoidal_pos_embds then return end
+  local rows = {}
+  for position = 0, c.max_position_embeddings - 1 do
+    local row = {}
+    for j = 0, c.dim - 1 do
+      local angle = position / 10000 ^ (2 * (j // 2) / c.dim)
+      row[j + 1] = j % 2 == 0 and math.sin(angle) or math.cos(angle)
+    end
+    rows[position + 1] = row
+  end
+  tensor.no_grad(function() self.position_embeddings.weight:copy_(tensor.tensor(rows)) end)
 end
 
 --- ids, positions (N) -> (N, C)
@@ -44,15 +61,16 @@ end
 local Attention = nn.Module:extend("DistilBertSelfAttention")
 
 function Attention:init(c)
-  self.q_lin, self.k_lin, self.v_lin, self.out_lin = nn.Linear(c.dim, c.dim), nn.Linear(c.dim, c.dim), nn.Linear(c.dim, c.dim), nn.Linear(c.dim, c.dim)
+  for _, name in ipairs { "q_lin", "k_lin", "v_lin", "out_lin" } do self[name] = nn.Linear(c.dim, c.dim) end
   self.dropout = nn.Dropout(c.attention_dropout)
 end
 
 local FFN = nn.Module:extend("FFN")
 
 function FFN:init(c)
-  self.lin1, self.lin2 = nn.Linear(c.dim, c.hidden_dim), nn.Linear(c.hidden_dim, c.dim)
   self.dropout = nn.Dropout(c.dropout)
+  self.lin1 = nn.Linear(c.dim, c.hidden_dim)
+  self.lin2 = nn.Linear(c.hidden_dim, c.dim)
 end
 
 local Layer = nn.Module:extend("TransformerBlock")
@@ -92,6 +110,7 @@ function DistilBertModel:init(c)
   self.config = c
   self.embeddings = Embeddings(c)
   self.transformer = Transformer(c)
+  self:post_init()
 end
 
 --- inputs -> x (N, C) and its layout; want: first_only, whole, hidden_states
@@ -114,13 +133,15 @@ local function headed(name, head_prefixes, build, forward)
     self.config = c
     self.distilbert = DistilBertModel(c)
     build(self, c)
+    self:post_init()
   end
   distilbert[name] = Model
   return Model
 end
 
 headed("DistilBertForSequenceClassification", { "pre_classifier.", "classifier." }, function(self, c)
-  self.pre_classifier, self.classifier = nn.Linear(c.dim, c.dim), nn.Linear(c.dim, c.num_labels)
+  self.pre_classifier = nn.Linear(c.dim, c.dim)
+  self.classifier = nn.Linear(c.dim, c.num_labels)
   self.dropout = nn.Dropout(c.seq_classif_dropout)
 end, heads.sequence("distilbert", function(self, first) return self.classifier(self.dropout(self.pre_classifier(first, "relu"))) end))
 
@@ -130,7 +151,7 @@ headed("DistilBertForTokenClassification", { "classifier." }, function(self, c)
 end, heads.token("distilbert"))
 
 headed("DistilBertForQuestionAnswering", { "qa_outputs." }, function(self, c)
-  self.qa_outputs = nn.Linear(c.dim, 2)
+  self.qa_outputs = heads.span_outputs(c.dim, c)
   self.dropout = nn.Dropout(c.qa_dropout)
 end, heads.span("distilbert"))
 distilbert.DistilBertForQuestionAnswering.forward_arguments = { "input_ids", "attention_mask", "position_ids", "start_positions", "end_positions", "output_hidden_states" }
@@ -138,9 +159,7 @@ distilbert.DistilBertForQuestionAnswering.forward_arguments = { "input_ids", "at
 local MaskedLM = headed("DistilBertForMaskedLM", { "vocab_" }, function(self, c)
   self.vocab_transform = nn.Linear(c.dim, c.dim)
   self.vocab_layer_norm = nn.LayerNorm(c.dim, { eps = EPS })
-  self.vocab_projector = nn.Module:extend("Linear")()
-  self.vocab_projector.bias = nn.init.new { c.vocab_size }
-  nn.init.zeros_(self.vocab_projector.bias)
+  self.vocab_projector = heads.TiedDecoder(c.dim, c, { bias = true })
 end, heads.masked("distilbert", function(self, x) return self.vocab_layer_norm(self.vocab_transform(x, encoder.activation(self.config.activation))) end,
   function(self) return self.distilbert.embeddings.word_embeddings.weight, self.vocab_projector.bias end))
 

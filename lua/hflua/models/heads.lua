@@ -2,10 +2,41 @@
 --
 -- A base model offers `encode(inputs, labels, want)` -> x (N, C), layout, hidden_states; want = { first_only =, hidden_states = }.
 local tensor = require "hflua.tensor"
+local errors = require "hflua.errors"
+local nn = require "hflua.nn"
 local encoder = require "hflua.models.encoder"
 local Outputs = require "hflua.models.outputs"
 
 local heads = {}
+
+--- The output layer over the vocabulary, whose weight is the word embeddings. It has no weight of its own, but draws (and drops)
+-- the values that Python's layer draws before it is tied, so that one seed gives the same weights and the same numbers after.
+-- TiedDecoder(width, config[, {bias=true}]): where the bias is kept here rather than in the head.
+heads.TiedDecoder = nn.Module:extend("Linear")
+
+function heads.TiedDecoder:init(width, c, options)
+  if c.tie_word_embeddings == false then
+    errors.raise("%s: tie_word_embeddings: expected true, found false: the output layer is the word embeddings here", getmetatable(c).class.__name)
+  end
+  self.width, self.vocabulary = width, c.vocab_size
+  if options and options.bias then self.bias = nn.init.new { c.vocab_size } end
+  nn.init.linear_(nn.init.new { c.vocab_size, width }, nn.init.new { c.vocab_size })
+end
+
+function heads.TiedDecoder:first_values(std)
+  nn.init.normal_(nn.init.new { self.vocabulary, self.width }, 0, std)
+  if self.bias then nn.init.zeros_(self.bias) end
+end
+
+function heads.TiedDecoder:extra_repr() return ("in_features=%d, out_features=%d, bias=True"):format(self.width, self.vocabulary) end
+
+--- The layer that scores each token as start and as end of an answer: num_labels is 2.
+function heads.span_outputs(width, c)
+  if c.num_labels ~= 2 then
+    errors.raise("%s: num_labels: expected 2 for question answering (start, end), found %s", getmetatable(c).class.__name, tostring(c.num_labels))
+  end
+  return nn.Linear(width, 2)
+end
 
 local function wants_hidden(model, inputs) return inputs.output_hidden_states or model.config.output_hidden_states or false end
 

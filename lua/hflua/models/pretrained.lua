@@ -5,6 +5,7 @@ local json = require "hflua.core.json"
 local options_of = require "hflua.options"
 local safetensors = require "hflua.core.safetensors"
 local init = require "hflua.nn.parameter"
+local memory = require "hflua.models.memory"
 local Module = require "hflua.nn.module"
 
 local PreTrainedModel = Module:extend("PreTrainedModel")
@@ -21,10 +22,21 @@ PreTrainedModel.head_prefixes = {}
 --- Patterns of checkpoint names that carry nothing and are not reported.
 PreTrainedModel.ignored_names = { "position_ids$" }
 
---- Draws the first values of one module, as the model's Python class does; models override it.
+-- Error unless `config` is one of this class's configurations.
+local function check_config(class, config, where)
+  local kind = class.config_class
+  if type(config) ~= "table" or config.model_type ~= kind.model_type or not getmetatable(config) then
+    errors.raise("%s.%s: config: expected a %s, found %s", class.__name, where, kind.__name,
+      type(config) == "table" and config.model_type and "one of model_type " .. tostring(config.model_type) or type(config))
+  end
+end
+
+--- Draws the first values of one module, as the model's Python class does. A module that needs others has `first_values(std)`.
 function PreTrainedModel:init_module(module)
   local std = self.config.initializer_range
-  if module.is_embedding then
+  if module.first_values then
+    module:first_values(std)
+  elseif module.is_embedding then
     init.normal_(module.weight, 0, std)
     module:zero_padding()
   elseif module.__name == "Linear" then
@@ -36,38 +48,50 @@ function PreTrainedModel:init_module(module)
   end
 end
 
---- Draws first values for the whole model (after its layers drew their own defaults, as in Python).
-function PreTrainedModel:init_weights()
-  self:apply(function(module) self:init_module(module) end)
-  return self
+--- Ends the `init` of every model class: draws first values for the layers that have none yet, after they drew their own
+-- defaults. A headless model inside another ends its own `init` first, so that draws come in Python's order.
+function PreTrainedModel:post_init()
+  if init.is_skipped() then return end
+  self:apply(function(module)
+    if rawget(module, "has_first_values") then return end
+    self:init_module(module)
+    rawset(module, "has_first_values", true)
+  end)
 end
 
---- A model with random weights from a configuration.
+--- A model with random weights from a configuration, in training mode as in Python.
 function PreTrainedModel:from_config(config)
-  local model = self(config)
-  return model:init_weights():eval()
+  check_config(self, config, "from_config")
+  memory.check(self, config, self.config_class.__name)
+  return self(config)
 end
 
--- Parameter shapes are checked against memory before anything is built: a config.json may ask for any size.
-local function shards_of(folder)
-  local index = folder .. "/model.safetensors.index.json"
-  if hub.is_file(folder .. "/model.safetensors") then return { folder .. "/model.safetensors" } end
-  if hub.is_file(index) then
-    local map = json.load_file(index).weight_map
-    if type(map) ~= "table" then errors.raise("%s: weight_map: expected an object, found %s", index, type(map)) end
-    local seen, list = {}, {}
-    for name, file in pairs(map) do
-      if type(file) ~= "string" or file:find "[/\\]" or file == ".." then
-        errors.raise("%s: weight_map: %q: expected a plain file name, found %q", index, name, tostring(file))
-      end
-      if not seen[file] then
-        seen[file] = true
-        list[#list + 1] = folder .. "/" .. file
-      end
+-- The shards of an index.json, each a plain file name inside the folder.
+local function indexed_shards(folder, index)
+  local content = json.load_file(index)
+  local map = type(content) == "table" and content.weight_map
+  if type(map) ~= "table" then errors.raise("%s: weight_map: expected an object, found %s", index, type(map)) end
+  local shards, by_file = {}, {}
+  for name, file in pairs(map) do
+    if type(file) ~= "string" or file:find "[/\\%z]" or file == "" or file:find "^%.%.?$" then
+      errors.raise("%s: weight_map: %q: expected a plain file name, found %q", index, tostring(name), tostring(file))
     end
-    table.sort(list)
-    return list
+    if not by_file[file] then
+      by_file[file] = { path = folder .. "/" .. file, promised = {} }
+      shards[#shards + 1] = by_file[file]
+      if not hub.is_file(by_file[file].path) then errors.raise("%s: weight_map: %q: %s: no such file in the folder", index, tostring(name), file) end
+    end
+    table.insert(by_file[file].promised, name)
   end
+  table.sort(shards, function(a, b) return a.path < b.path end)
+  return shards
+end
+
+-- The files that hold the weights of a folder, in order: { path =, promised = names that an index says are in it }
+local function shards_of(folder)
+  local single, index = folder .. "/model.safetensors", folder .. "/model.safetensors.index.json"
+  if hub.is_file(single) then return { { path = single, promised = {} } } end
+  if hub.is_file(index) then return indexed_shards(folder, index) end
   if hub.is_file(folder .. "/pytorch_model.bin") then
     errors.raise("%s: pytorch_model.bin is a pickle, which can run code when it is read; convert it to model.safetensors in Python with model.save_pretrained(folder)", folder)
   end
@@ -76,10 +100,14 @@ end
 
 local function load_tensors(folder)
   local state = {}
-  for _, path in ipairs(shards_of(folder)) do
-    for name, value in pairs(safetensors.load_file(path)) do
-      if state[name] then errors.raise("%s: tensor %q: found in two files", path, name) end
+  for _, shard in ipairs(shards_of(folder)) do
+    local tensors = safetensors.load_file(shard.path)
+    for name, value in pairs(tensors) do
+      if state[name] then errors.raise("%s: tensor %q: found in two files", shard.path, name) end
       state[name] = value
+    end
+    for _, name in ipairs(shard.promised) do
+      if not tensors[name] then errors.raise("%s: tensor %q: not found, but model.safetensors.index.json says it is here", shard.path, name) end
     end
   end
   return state
@@ -125,49 +153,62 @@ local function is_ignored(model, name)
   return false
 end
 
+local float_types = { float32 = true, float16 = true, bfloat16 = true }
+
+-- The checkpoint's tensor for a slot; nil when it is of another shape and o.ignore_mismatched_sizes allows that.
+local function matching(model, slot, found, path, o)
+  if not float_types[found.dtype] then
+    errors.raise("%s: tensor %q: expected floating-point numbers, found %s", path, slot.name, found.dtype)
+  end
+  local ok, message = pcall(Module.check_shape, slot.name, slot.tensor, found)
+  if ok then return found end
+  if not o.ignore_mismatched_sizes then
+    errors.raise("%s: %s; %s", path, message:gsub("^.-: ", ""), is_head(model, slot.name) and "ignore_mismatched_sizes=true starts this head anew"
+      or "is config.json the one of this checkpoint?")
+  end
+  slot.mismatched = true
+end
+
+-- Names of the checkpoint that no parameter took, sorted.
+local function unused_names(model, state, used)
+  local unused = {}
+  for name in pairs(state) do
+    if not used[name] and not is_ignored(model, name) then unused[#unused + 1] = (name:gsub("^%z", "")) end
+  end
+  table.sort(unused)
+  return unused
+end
+
 -- Gives every parameter its tensor from the checkpoint (no copy: the file stays mapped). Returns the slots that got none
 -- and the names that were not used, both sorted.
 local function fill(model, state, path, o)
   local new, used, placed = {}, {}, {}
   for _, slot in ipairs(model:slots()) do
     local found = state[slot.name]
-    if found and not placed[slot.tensor] then
-      local ok, message = pcall(Module.check_shape, slot.name, slot.tensor, found)
-      if not ok and o.ignore_mismatched_sizes then found = nil
-      elseif not ok then
-        errors.raise("%s: %s; %s", path, message:gsub("^.-: ", ""), is_head(model, slot.name) and "ignore_mismatched_sizes=true starts this head anew"
-          or "is config.json the one of this checkpoint?")
-      end
-    end
     used[slot.name] = true
-    if found then
-      placed[slot.tensor] = init.Parameter(found:to(o.dtype or "float32"))
-      rawset(slot.owner, slot.key, placed[slot.tensor])
-    elseif placed[slot.tensor] then
-      rawset(slot.owner, slot.key, placed[slot.tensor])
-    else
-      new[#new + 1] = slot
+    if found and not placed[slot.tensor] then
+      found = matching(model, slot, found, path, o)
+      if found then placed[slot.tensor] = init.Parameter(found:to(o.dtype or found.dtype)) end
     end
+    if placed[slot.tensor] then rawset(slot.owner, slot.key, placed[slot.tensor])
+    else new[#new + 1] = slot end
   end
-  local unused = {}
-  for name in pairs(state) do
-    if not used[name] and not is_ignored(model, name) then unused[#unused + 1] = (name:gsub("^%z", "")) end
-  end
-  table.sort(unused)
-  return new, unused
+  return new, unused_names(model, state, used)
 end
 
 -- Real memory and first values for the parameters the checkpoint lacks, module by module in the model's order.
-local function start_anew(model, new, path)
+local function start_anew(model, new, path, dtype)
   local fresh = {}
   for _, slot in ipairs(new) do
-    if not is_head(model, slot.name) then
+    if not slot.mismatched and not is_head(model, slot.name) then
       errors.raise("%s: tensor %q: not found, and it is no part of a task head; is config.json the one of this checkpoint?", path, slot.name)
     end
     rawset(slot.owner, slot.key, init.new(slot.tensor.shape))
     fresh[slot.owner] = true
   end
   model:apply(function(module) if fresh[module] then model:init_module(module) end end)
+  if not dtype then return end
+  for _, slot in ipairs(new) do rawset(slot.owner, slot.key, init.Parameter(rawget(slot.owner, slot.key):detach():to(dtype))) end
 end
 
 local function quote_list(names) return "['" .. table.concat(names, "', '") .. "']" end
@@ -190,7 +231,11 @@ local function split_options(class, options)
   for name, value in pairs(options or {}) do
     if loading_options[name] then o[name] = value else fields[name] = value end
   end
-  o.dtype = o.dtype or o.torch_dtype
+  o.dtype = o.dtype or o.torch_dtype or "float32"
+  if o.dtype ~= "auto" and not float_types[o.dtype] then
+    errors.raise("%s.from_pretrained: dtype: expected float32, float16, bfloat16 or auto, found %s", class.__name, tostring(o.dtype))
+  end
+  if o.dtype == "auto" then o.dtype = nil end
   return o, fields
 end
 
@@ -212,17 +257,20 @@ function PreTrainedModel:from_pretrained(source, options)
   local o, fields = split_options(self, options)
   if type(source) ~= "string" then errors.raise("%s.from_pretrained: expected a folder or a name, found %s", self.__name, type(source)) end
   local folder = hub.resolve(source, { kind = "model", revision = o.revision })
-  local config = o.config or self.config_class.from_dict(json.load_file(folder .. "/config.json"), folder .. "/config.json")
+  local path = folder .. "/config.json"
+  if o.config then check_config(self, o.config, "from_pretrained") end
+  local config = o.config and o.config:clone() or self.config_class.from_dict(json.load_file(path), path)
   check_fields(self, config, fields)
-  config:update(fields):check(folder .. "/config.json")
+  config:update(fields):check(path)
   rawset(config, "name_or_path", source)
+  memory.check(self, config, path)
   local state = load_tensors(folder)
   local renamed = {}
   for name, value in pairs(state) do renamed[modern_name(name)] = value end
   local model = init.skip(function() return self(config) end)
   state = align_prefix(model:adapt_state(renamed), model)
   local new, unused = fill(model, state, folder, o)
-  start_anew(model, new, folder)
+  start_anew(model, new, folder, o.dtype)
   if not o.quiet then report(model, source, new, unused) end
   return model:eval()
 end

@@ -17,8 +17,11 @@ roberta.RobertaConfig = config.define("RobertaConfig", "roberta", {
 local Embeddings = bert.Embeddings:extend("RobertaEmbeddings")
 
 function Embeddings:init(c)
-  rawset(self, "position_padding", c.pad_token_id)
-  bert.Embeddings.init(self, c)
+  self.word_embeddings = nn.Embedding(c.vocab_size, c.hidden_size, { padding_idx = c.pad_token_id })
+  self.token_type_embeddings = nn.Embedding(c.type_vocab_size, c.hidden_size)
+  self.LayerNorm = nn.LayerNorm(c.hidden_size, { eps = c.layer_norm_eps })
+  self.dropout = nn.Dropout(c.hidden_dropout_prob)
+  self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.hidden_size, { padding_idx = c.pad_token_id })
 end
 
 --- Position of a token: padding id + its number among the tokens that are no padding; padding stays at the padding id. (B, T)
@@ -60,7 +63,7 @@ roberta.RobertaForTokenClassification = bert.headed("RobertaForTokenClassificati
 roberta.RobertaForQuestionAnswering = bert.headed("RobertaForQuestionAnswering", "roberta", roberta.RobertaModel, { "qa_outputs." },
   function(self, c)
     self.roberta = roberta.RobertaModel(c, no_pooler)
-    self.qa_outputs = nn.Linear(c.hidden_size, 2)
+    self.qa_outputs = heads.span_outputs(c.hidden_size, c)
   end, heads.span("roberta"))
 roberta.RobertaForQuestionAnswering.forward_arguments = bert.span_arguments
 
@@ -70,8 +73,10 @@ function LMHead:init(c)
   self.dense = nn.Linear(c.hidden_size, c.hidden_size)
   self.layer_norm = nn.LayerNorm(c.hidden_size, { eps = c.layer_norm_eps })
   self.bias = nn.init.new { c.vocab_size }
-  nn.init.zeros_(self.bias)
+  self.decoder = heads.TiedDecoder(c.hidden_size, c)
 end
+
+function LMHead:first_values() nn.init.zeros_(self.bias) end
 
 roberta.RobertaForMaskedLM = bert.headed("RobertaForMaskedLM", "roberta", roberta.RobertaModel, { "lm_head." },
   function(self, c)

@@ -8,7 +8,8 @@ local LayerNorm = Module:extend("LayerNorm")
 --- LayerNorm(width[, {eps=1e-5}])
 function LayerNorm:init(width, options)
   self.width, self.eps = width, options and options.eps or 1e-5
-  self.weight, self.bias = init.new { width }, init.new { width }
+  self.weight = init.new { width }
+  self.bias = init.new { width }
   init.constant_(self.weight, 1)
   init.zeros_(self.bias)
 end
@@ -18,6 +19,6 @@ function LayerNorm:forward(x, residual, dropout)
   return functional.layer_norm(x, self.weight, self.bias, { eps = self.eps, residual = residual, dropout = self.training and dropout or 0 })
 end
 
-function LayerNorm:extra_repr() return ("(%d,), eps=%s, elementwise_affine=True"):format(self.width, functional.python_number(self.eps)) end
+function LayerNorm:extra_repr() return ("(%d,), eps=%s, elementwise_affine=True, bias=True"):format(self.width, functional.python_number(self.eps)) end
 
 return LayerNorm
