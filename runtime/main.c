@@ -182,7 +182,16 @@ static void print_error(lua_State *L) {
   fprintf(stderr, "hflua: %s\n", message ? message : "(error object is not a string)");
 }
 
+/* Threads of a team wait for each other in a loop before they sleep. libgomp's default is long: where other programs want the
+ * cores too, most of the time is spent in that loop. libgomp reads its setting before main, so the program starts itself once
+ * more with a shorter one; OMP_WAIT_POLICY or GOMP_SPINCOUNT in the environment are left alone. */
+static void shorten_waiting(char **argv) {
+  if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+  if (setenv("GOMP_SPINCOUNT", "10000", 1) == 0) execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
+  shorten_waiting(argv);
   CommandLine line = {.argc = argc, .argv = argv};
   if (!parse_command_line(&line)) return EXIT_USAGE;
   if (line.help) return fputs(usage_text, stdout) == EOF;
