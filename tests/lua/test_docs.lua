@@ -164,8 +164,7 @@ local function check_link(page, target)
   if target:find "^%a+:" then return end
   local path, anchor = target:match "^([^#]*)#?(.*)$"
   local full = path == "" and root .. "/" .. page or root .. "/" .. (page:match "^(.*/)" or "") .. path
-  local found = t.exists(full)
-  if not found then error(("%s: link to %s: no such file"):format(page, target), 0) end
+  if not t.exists(full) then error(("%s: link to %s: no such file"):format(page, target), 0) end
   if anchor ~= "" and not anchors_of(full)[anchor] then error(("%s: link to %s: no such title"):format(page, target), 0) end
 end
 
