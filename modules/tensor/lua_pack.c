@@ -97,13 +97,14 @@ static int pack_plan(lua_State *L) {
   bool whole = lua_toboolean(L, 2);
   if (mask->ndim != 2) return lua_pushnil(L), lua_pushliteral(L, "the mask is not (batch, length)"), 2;
   if (hf_tensor_numel(mask) > INT32_MAX) return lua_pushnil(L), lua_pushliteral(L, "the batch has more than 2^31 tokens"), 2;
+  if (!hf_tensor_numel(mask)) return lua_pushnil(L), lua_pushliteral(L, "the mask is empty"), 2;
   const uint8_t *real = push_mask(L, mask);
   if (!real) return lua_pushnil(L), lua_pushliteral(L, "the mask holds values other than 0 and 1"), 2;
   int64_t batch = mask->shape[0];
   PackPlan *plan = lua_newuserdatauv(L, sizeof(PackPlan) + 3 * (size_t)(batch + 1) * sizeof(int32_t), 1);
   *plan = (PackPlan){.batch = batch, .length = mask->shape[1]};
   int64_t empty = count_tokens(plan, real, whole);
-  if ((empty && !whole) || !batch) return lua_pushnil(L), lua_pushfstring(L, "row %I has no real token", (lua_Integer)empty), 2;
+  if (empty && !whole) return lua_pushnil(L), lua_pushfstring(L, "row %I has no real token", (lua_Integer)empty), 2;
   int at = lua_gettop(L);
   luaL_setmetatable(L, HFL_PLAN);
   lua_newtable(L);

@@ -30,7 +30,9 @@ end
 
 local function read_type(source)
   local path = hub.resolve(source, { kind = "model" }) .. "/config.json"
-  return json.load_file(path).model_type, path
+  local content = json.load_file(path)
+  if type(content) ~= "table" then errors.raise("%s: expected an object, found %s", path, type(content)) end
+  return content.model_type, path
 end
 
 auto.AutoConfig = {}
@@ -56,7 +58,10 @@ local function auto_class(name, suffix)
   end
 
   --- A model with random weights.
-  function class.from_config(config) return class_for(config.model_type, suffix, name).from_config(config) end
+  function class.from_config(config)
+    if type(config) ~= "table" then errors.raise("%s.from_config: expected a configuration, found %s", name, type(config)) end
+    return class_for(config.model_type, suffix, name).from_config(config)
+  end
 
   auto[name] = setmetatable(class, { __tostring = function() return "class " .. name end })
 end

@@ -9,13 +9,22 @@ local functional = require "hflua.nn.functional"
 
 local encoder = {}
 
-local function check_inputs(model, inputs)
+-- The shape (B, T) of a batch; what comes with the ids, one value a token, must have it too.
+local function check_inputs(model, inputs, labels)
   local ids = inputs.input_ids
   if not ids then
     errors.raise("%s: input_ids: expected a tensor (B, T), found nothing; tokenize with return_tensors=\"pt\"", model.__name)
   end
-  if #ids.shape ~= 2 then errors.raise("%s: input_ids: expected shape (B, T), found [%s]", model.__name, table.concat(ids.shape, ", ")) end
-  return ids, ids.shape[1], ids.shape[2]
+  if #ids.shape ~= 2 or ids:numel() == 0 then
+    errors.raise("%s: input_ids: expected shape (B, T) with at least one token, found [%s]", model.__name, table.concat(ids.shape, ", "))
+  end
+  local B, T = ids.shape[1], ids.shape[2]
+  for name, value in pairs { attention_mask = inputs.attention_mask, token_type_ids = inputs.token_type_ids, labels = labels } do
+    if #value.shape ~= 2 or value.shape[1] ~= B or value.shape[2] ~= T then
+      errors.raise("%s: %s: expected shape [%d, %d] as input_ids have it, found [%s]", model.__name, name, B, T, table.concat(value.shape, ", "))
+    end
+  end
+  return ids, B, T
 end
 
 -- Has a masked position a label that counts?
@@ -26,7 +35,7 @@ end
 --- The layout of one batch. labels (B, T) may be nil; want.whole asks for every position, want.first for a real first token in
 -- each row. Returns a layout: B, T, N (rows of the matrix), plan (for attention), packed (are positions left out?).
 function encoder.layout(model, inputs, labels, want)
-  local ids, B, T = check_inputs(model, inputs)
+  local ids, B, T = check_inputs(model, inputs, labels)
   local limit = model.config.max_position_embeddings
   if limit and T > limit then
     errors.raise("%s: %d tokens a row, but the model has %d positions; tokenize with truncation=true", model.__name, T, limit)

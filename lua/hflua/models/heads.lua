@@ -70,7 +70,7 @@ function heads.span(base)
     if self.dropout then x = self.dropout(x) end
     local logits = encoder.unpack(layout, self.qa_outputs(x))
     local starts, ends = logits:select(2, 0), logits:select(2, 1)
-    local loss = inputs.start_positions and encoder.span_loss(starts, ends, inputs.start_positions, inputs.end_positions) or nil
+    local loss = inputs.start_positions and inputs.end_positions and encoder.span_loss(starts, ends, inputs.start_positions, inputs.end_positions) or nil
     return Outputs.new({ "loss", "start_logits", "end_logits", "hidden_states" }, { loss = loss, start_logits = starts, end_logits = ends, hidden_states = hidden })
   end
 end

@@ -1,4 +1,5 @@
 --- What all models share: loading and saving Hugging Face's folders, first values, tied weights.
+local tensor = require "hflua.tensor"
 local errors = require "hflua.errors"
 local hub = require "hflua.hub"
 local json = require "hflua.core.json"
@@ -21,6 +22,28 @@ PreTrainedModel.base_model_prefix = ""
 PreTrainedModel.head_prefixes = {}
 --- Patterns of checkpoint names that carry nothing and are not reported.
 PreTrainedModel.ignored_names = { "position_ids$" }
+
+-- Options of a call that are no tensors.
+local call_flags = { output_hidden_states = true }
+
+-- Error unless `inputs` is a table whose fields are arguments of the model's forward.
+local function check_call(model, inputs)
+  if type(inputs) ~= "table" then
+    errors.raise("%s: expected a table of inputs, { input_ids = ..., attention_mask = ... }, found %s", model.__name, tensor.is_tensor(inputs) and "a tensor" or type(inputs))
+  end
+  for name, value in pairs(inputs) do
+    if model.forward_arguments then options_of.check(model.__name, { [name] = value }, model.forward_arguments) end
+    if not call_flags[name] and not tensor.is_tensor(value) then
+      errors.raise("%s: %s: expected a tensor, found %s; tokenize with return_tensors=\"pt\"", model.__name, tostring(name), type(value))
+    end
+  end
+end
+
+--- Runs the model: `model{ input_ids = ..., attention_mask = ..., labels = ... }`. Gives the outputs, with a loss when there are labels.
+function PreTrainedModel:__call(inputs)
+  check_call(self, inputs)
+  return self:forward(inputs)
+end
 
 -- Error unless `config` is one of this class's configurations.
 local function check_config(class, config, where)
@@ -227,6 +250,7 @@ local function report(model, source, new, unused)
 end
 
 local function split_options(class, options)
+  if options ~= nil and type(options) ~= "table" then errors.raise("%s.from_pretrained: options: expected a table, found %s", class.__name, type(options)) end
   local o, fields = {}, {}
   for name, value in pairs(options or {}) do
     if loading_options[name] then o[name] = value else fields[name] = value end

@@ -18,10 +18,17 @@ local function is_module(value) return type(value) == "table" and getmetatable(v
 
 Module.is_module = true
 
--- Remembers the order in which tensors and modules were first set.
+local function remove_value(list, value)
+  for i, found in ipairs(list) do
+    if found == value then return table.remove(list, i) end
+  end
+end
+
+-- Remembers the order in which tensors and modules were first set; one that was removed and set again comes last.
 local function remember(self, key, value)
   if is_tensor(value) or is_module(value) then
     local order = rawget(self, "_order")
+    remove_value(order, key)
     order[#order + 1] = key
   end
   rawset(self, key, value)
