@@ -1,3 +1,16 @@
+--- hf itself: its modules and names.
 local t = dofile(os.getenv("HFLUA_TESTS") .. "/lib/tap.lua")
-t.test("hflua has a version", function() assert(require("hflua").version) end)
+local hf = require "hflua"
+
+t.test("hflua has a version", function() assert(hf.version) end)
+
+t.test("the six modules are there; names in them are found in hf too", function()
+  for _, name in ipairs { "tensor", "tokenizer", "datasets", "models", "trainer", "pipeline" } do assert(type(hf[name]) == "table", name) end
+  assert(hf.Trainer == hf.trainer.Trainer)
+  assert(hf.no_such_name == nil)
+end)
+
+t.test("pipelines say what to do without them", function()
+  t.raises(function() hf.pipeline("fill-mask", {}) end, "test_hflua.lua", "pipeline: no task 'fill-mask' here", "tok(text")
+end)
 t.finish()
