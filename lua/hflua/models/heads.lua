@@ -23,8 +23,8 @@ function heads.TiedDecoder:init(width, c, options)
   nn.init.linear_(nn.init.new { c.vocab_size, width }, nn.init.new { c.vocab_size })
 end
 
-function heads.TiedDecoder:first_values(std)
-  nn.init.normal_(nn.init.new { self.vocabulary, self.width }, 0, std)
+function heads.TiedDecoder:first_values(std, loading)
+  if not loading then nn.init.normal_(nn.init.new { self.vocabulary, self.width }, 0, std) end
   if self.bias then nn.init.zeros_(self.bias) end
 end
 

@@ -54,11 +54,12 @@ local function check_config(class, config, where)
   end
 end
 
---- Draws the first values of one module, as the model's Python class does. A module that needs others has `first_values(std)`.
-function PreTrainedModel:init_module(module)
+--- Draws the first values of one module, as the model's Python class does. A module that needs others has `first_values(std, loading)`.
+-- loading: the module is a part that a checkpoint lacks.
+function PreTrainedModel:init_module(module, loading)
   local std = self.config.initializer_range
   if module.first_values then
-    module:first_values(std)
+    module:first_values(std, loading)
   elseif module.is_embedding then
     init.normal_(module.weight, 0, std)
     module:zero_padding()
@@ -229,7 +230,7 @@ local function start_anew(model, new, path, dtype)
     rawset(slot.owner, slot.key, init.new(slot.tensor.shape))
     fresh[slot.owner] = true
   end
-  model:apply(function(module) if fresh[module] then model:init_module(module) end end)
+  model:apply(function(module) if fresh[module] then model:init_module(module, true) end end)
   if not dtype then return end
   for _, slot in ipairs(new) do rawset(slot.owner, slot.key, init.Parameter(rawget(slot.owner, slot.key):detach():to(dtype))) end
 end
