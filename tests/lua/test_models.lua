@@ -86,6 +86,34 @@ t.test("one seed gives the same weights, another gives others", function()
   assert((weight(1) - weight(2)):abs():max():item() > 0)
 end)
 
+-- Of transformers 5.23: torch.manual_seed(42), then the class over the configuration below; first value of a weight of the head, and
+-- what torch.rand(1) gives after it.
+local drawn = {
+  BertForSequenceClassification = { "classifier.weight", 0.0305553004, 0.519391119 },
+  BertForMaskedLM = { "cls.predictions.transform.dense.weight", -0.0214104559, 0.650063574 },
+  BertForPreTraining = { "cls.seq_relationship.weight", -0.0011039644, 0.102434278 },
+  RobertaForMaskedLM = { "lm_head.dense.weight", -0.0214104559, 0.650063574 },
+  RobertaForSequenceClassification = { "classifier.out_proj.weight", 0.0305553004, 0.519391119 },
+  DistilBertForMaskedLM = { "vocab_transform.weight", -0.0367619619, 0.203633487 },
+  DistilBertForSequenceClassification = { "pre_classifier.weight", 0.0123859392, 0.678229392 },
+}
+
+t.test("a seed gives transformers' weights, and leaves the generator where transformers leaves it", function()
+  for name, expected in pairs(drawn) do
+    hf.set_seed(42)
+    local fields = with(sizes, { num_hidden_layers = 1, initializer_range = 0.02 })
+    local model = models[name].from_config(models[name].config_class(fields))
+    t.near(tensor.rand({ 1 }):item(), expected[3], 1e-7, 0, name .. ": next number")
+    t.near(model:state_dict()[expected[1]]:reshape(-1):tolist()[1], expected[2], 3e-7, 0, name)
+  end
+end)
+
+t.test("DistilBERT's fixed positions", function()
+  local model = build("DistilBertModel", { sinusoidal_pos_embds = true })
+  local row = model.embeddings.position_embeddings.weight:detach():tolist()[4]
+  for i, want in ipairs { math.sin(3), math.cos(3), math.sin(3 / 10000 ^ (2 / 16)) } do t.near(row[i], want, 1e-6) end
+end)
+
 t.test("a padding row starts as zeros, norms as one and zero", function()
   local model = build("BertForMaskedLM")
   t.same(model.bert.embeddings.word_embeddings.weight:select(0, 0):abs():max():item(), 0)
@@ -376,6 +404,11 @@ t.test("a row without real tokens gives numbers and leaves the others alone", fu
   local logits = model { input_ids = ids, attention_mask = tensor.tensor { { 1, 1, 1, 1 }, { 0, 0, 0, 0 } } }.logits
   golden.close(logits:select(0, 0), model { input_ids = ids }.logits:select(0, 0), 1e-5, "first row")
   assert(logits:isfinite():all():item() ~= 0)
+end)
+
+t.test("a mask without columns has no plan", function()
+  local plan, why = tensor.core.pack_plan(tensor.zeros({ 2, 0 }, { dtype = "int64" }), true)
+  t.same({ plan, why }, { nil, "the mask is empty" })
 end)
 
 -- ---- outputs
