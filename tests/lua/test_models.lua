@@ -8,7 +8,7 @@ local hf = require "hflua"
 local models, tensor, json = hf.models, hf.tensor, hf.json
 
 local sizes = { vocab_size = 60, hidden_size = 16, num_hidden_layers = 2, num_attention_heads = 2, intermediate_size = 24,
-  max_position_embeddings = 20, initializer_range = 0.3 }
+  max_position_embeddings = 20, initializer_range = 0.3, hidden_dim = 24 } -- hidden_dim: intermediate_size of DistilBERT
 
 local function with(base, changes)
   local fields = {}
