@@ -228,10 +228,20 @@ t.test("configurations that cannot be", function()
     { { position_embedding_type = "relative_key" }, "position_embedding_type: expected absolute, found relative_key" },
   }
   for _, case in ipairs(wrong) do t.raises(function() bert(case[1]) end, "BertConfig: ", case[2]) end
+  t.raises(function() models.RobertaConfig { pad_token_id = 9, max_position_embeddings = 9 } end, "pad_token_id: expected an id below max_position_embeddings 9")
+  t.raises(function() models.RobertaConfig { pad_token_id = hf.null } end, "pad_token_id: expected an id", "found null")
   t.raises(function() models.DistilBertConfig { n_heads = 5 } end, "DistilBertConfig: dim: expected a multiple of n_heads 5, found 768")
   t.raises(function() models.BertForMaskedLM.from_config(bert { tie_word_embeddings = false }) end, "tie_word_embeddings: expected true, found false")
   t.raises(function() models.BertForQuestionAnswering.from_config(bert { num_labels = 3 }) end, "num_labels: expected 2 for question answering")
   t.raises(function() models.BertModel.from_config(models.RobertaConfig()) end, "config: expected a BertConfig, found one of model_type roberta")
+end)
+
+t.test("no padding id: every word is trained", function()
+  local folder = saved("BertModel", { pad_token_id = hf.null })
+  t.same(json.load_file(folder .. "/config.json").pad_token_id, hf.null)
+  local model = models.BertModel.from_pretrained(folder)
+  t.same(model.embeddings.word_embeddings.padding_idx, nil)
+  assert(model.embeddings.word_embeddings.weight:select(0, 0):abs():max():item() > 0)
 end)
 
 t.test("a model that cannot fit is refused before it is built", function()

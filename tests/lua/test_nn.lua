@@ -131,6 +131,27 @@ t.test("a module without forward says so", function()
   t.raises(function() nn.Module:extend("Empty")()(1) end, "Empty: forward is not defined")
 end)
 
+t.test("layers refuse what they cannot be made from", function()
+  local wrong = {
+    { function() nn.Linear("a", 2) end, "Linear: inputs: expected a whole number of at least 1, found a" },
+    { function() nn.Linear(3) end, "Linear: outputs: expected a whole number of at least 1, found nil" },
+    { function() nn.Linear(3, 2, { bais = false }) end, "Linear: unknown option 'bais' (did you mean 'bias'?)" },
+    { function() nn.Embedding(3, 2, { padding_idx = 3 }) end, "Embedding: padding_idx: expected a number in 0 .. 2, found 3" },
+    { function() nn.LayerNorm(4, { eps = -1 }) end, "LayerNorm: eps: expected a number in 0 .. 1, found -1" },
+    { function() nn.Dropout(1.5) end, "Dropout: p: expected a number in 0 .. 1, found 1.5" },
+    { function() nn.ModuleList { 1 } end, "ModuleList: module 1: expected a module, found number" },
+    { function() nn.Sequential(5) end, "Sequential: modules: expected a table, found number" },
+    { function() nn.Parameter(5) end, "Parameter: expected a tensor, found number" },
+    { function() nn.Linear(2, 2)(tensor.ones { 2, 3 }) end, "linear: inner sizes differ" },
+    { function() nn.Linear(2, 2)(tensor.ones { 2, 2 }, "gelUU") end, "'gelUU' is none of" },
+    { function() nn.Linear(2, 2):load_state_dict(5) end, "load_state_dict: state: expected a table, found number" },
+    { function() nn.Linear(2, 2):load_state_dict { weight = 5, bias = 3 } end, 'tensor "weight": expected a tensor, found number' },
+    { function() nn.utils.clip_grad_norm_(5, 1) end, "clip_grad_norm_: parameters: expected a table, found number" },
+    { function() nn.utils.clip_grad_norm_({}, -1) end, "clip_grad_norm_: max_norm: expected a number in 0 .. inf, found -1" },
+  }
+  for _, case in ipairs(wrong) do t.raises(case[1], case[2]) end
+end)
+
 t.test("a layer of one's own learns", function()
   hf.set_seed(3)
   local model = nn.Sequential { nn.Linear(2, 8), Block(8), nn.Linear(8, 1) }

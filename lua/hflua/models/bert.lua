@@ -46,7 +46,7 @@ bert.BertConfig = config.define("BertConfig", "bert", { fields = bert.config_fie
 local Embeddings = nn.Module:extend("BertEmbeddings")
 
 function Embeddings:init(c)
-  self.word_embeddings = nn.Embedding(c.vocab_size, c.hidden_size, { padding_idx = c.pad_token_id })
+  self.word_embeddings = nn.Embedding(c.vocab_size, c.hidden_size, { padding_idx = c:padding_id() })
   self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.hidden_size)
   self.token_type_embeddings = nn.Embedding(c.type_vocab_size, c.hidden_size)
   self.LayerNorm = nn.LayerNorm(c.hidden_size, { eps = c.layer_norm_eps })

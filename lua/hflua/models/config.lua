@@ -151,6 +151,9 @@ function methods:to_dict()
   return out
 end
 
+--- The padding id, or nil where the configuration has none.
+function methods:padding_id() return math.type(self.pad_token_id) == "integer" and self.pad_token_id or nil end
+
 --- Writes config.json into the folder.
 function methods:save_pretrained(folder)
   require("hflua.core.system").makedirs(folder)
@@ -172,8 +175,11 @@ function Config.define(name, model_type, definition)
   local class = { __name = name, model_type = model_type, fields = definition.fields, check = definition.check }
   local aliases = definition.aliases or {}
   local meta = { class = class, __tostring = render }
-  local defaults = {}
-  for field, _, default in each_field(class) do defaults[field] = default end
+  local defaults, may_be_null = {}, {}
+  for field, kind, default in each_field(class) do
+    defaults[field] = default
+    may_be_null[field] = kind ~= nil and kind:find "^optional" ~= nil
+  end
   function meta.__index(self, key)
     if aliases[key] then return self[aliases[key]] end
     if methods[key] then return methods[key] end
@@ -191,7 +197,7 @@ function Config.define(name, model_type, definition)
       errors.raise("%s: model_type: expected %s for %s, found %s; the Auto classes choose by it", where or name, model_type, name, tostring(kind))
     end
     for key, value in pairs(values) do
-      if value ~= json.null or defaults[key] == nil then config[key] = value end
+      if value ~= json.null or defaults[key] == nil or may_be_null[key] then config[key] = value end
     end
     settle_labels(config, values, where or name)
     for field, _, default in each_field(class) do

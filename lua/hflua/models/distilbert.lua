@@ -29,7 +29,7 @@ local Embeddings = nn.Module:extend("Embeddings")
 
 function Embeddings:init(c)
   self.config = c
-  self.word_embeddings = nn.Embedding(c.vocab_size, c.dim, { padding_idx = c.pad_token_id })
+  self.word_embeddings = nn.Embedding(c.vocab_size, c.dim, { padding_idx = c:padding_id() })
   self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.dim)
   self.LayerNorm = nn.LayerNorm(c.dim, { eps = EPS })
   self.dropout = nn.Dropout(c.dropout)

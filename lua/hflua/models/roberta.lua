@@ -3,6 +3,7 @@ local tensor = require "hflua.tensor"
 local nn = require "hflua.nn"
 local bert = require "hflua.models.bert"
 local config = require "hflua.models.config"
+local errors = require "hflua.errors"
 local encoder = require "hflua.models.encoder"
 local heads = require "hflua.models.heads"
 local PreTrainedModel = require "hflua.models.pretrained"
@@ -11,17 +12,22 @@ local roberta = {}
 
 roberta.RobertaConfig = config.define("RobertaConfig", "roberta", {
   fields = bert.config_fields { vocab_size = 50265, pad_token_id = 1, type_vocab_size = 2, layer_norm_eps = 1e-12, max_position_embeddings = 512 },
-  check = bert.check_config,
+  check = function(c, where)
+    bert.check_config(c, where)
+    if not c:padding_id() or c:padding_id() >= c.max_position_embeddings then
+      errors.raise("%s: pad_token_id: expected an id below max_position_embeddings %d, which positions are counted from, found %s", where, c.max_position_embeddings, tostring(c.pad_token_id))
+    end
+  end,
 })
 
 local Embeddings = bert.Embeddings:extend("RobertaEmbeddings")
 
 function Embeddings:init(c)
-  self.word_embeddings = nn.Embedding(c.vocab_size, c.hidden_size, { padding_idx = c.pad_token_id })
+  self.word_embeddings = nn.Embedding(c.vocab_size, c.hidden_size, { padding_idx = c:padding_id() })
   self.token_type_embeddings = nn.Embedding(c.type_vocab_size, c.hidden_size)
   self.LayerNorm = nn.LayerNorm(c.hidden_size, { eps = c.layer_norm_eps })
   self.dropout = nn.Dropout(c.hidden_dropout_prob)
-  self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.hidden_size, { padding_idx = c.pad_token_id })
+  self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.hidden_size, { padding_idx = c:padding_id() })
 end
 
 --- Position of a token: padding id + its number among the tokens that are no padding; padding stays at the padding id. (B, T)

@@ -1,11 +1,12 @@
 --- Dropout: active in training mode only.
+local check = require "hflua.nn.check"
 local functional = require "hflua.nn.functional"
 local Module = require "hflua.nn.module"
 
 local Dropout = Module:extend("Dropout")
 
 --- Dropout([p = 0.5])
-function Dropout:init(p) self.p = p or 0.5 end
+function Dropout:init(p) self.p = check.number("Dropout", "p", p or 0.5, 0, 1) end
 
 function Dropout:forward(x) return functional.dropout(x, self.training and self.p or 0) end
 

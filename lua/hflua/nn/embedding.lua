@@ -1,5 +1,7 @@
 --- Rows of a table by id. weight (rows, width); ids are 0-based.
 local tensor = require "hflua.tensor"
+local options_of = require "hflua.options"
+local check = require "hflua.nn.check"
 local init = require "hflua.nn.parameter"
 local Module = require "hflua.nn.module"
 
@@ -8,8 +10,10 @@ Embedding.is_embedding = true
 
 --- Embedding(rows, width[, {padding_idx=}]): the row padding_idx starts as zeros and gets no gradient.
 function Embedding:init(rows, width, options)
-  self.num_embeddings, self.embedding_dim = rows, width
+  options_of.check("Embedding", options, { "padding_idx" })
+  self.num_embeddings, self.embedding_dim = check.size("Embedding", "rows", rows), check.size("Embedding", "width", width)
   self.padding_idx = options and options.padding_idx or nil
+  if self.padding_idx then check.number("Embedding", "padding_idx", self.padding_idx, 0, rows - 1) end
   self.weight = init.new { rows, width }
   init.normal_(self.weight, 0, 1)
   self:zero_padding()

@@ -1,4 +1,6 @@
 --- Normalisation over the last dim. weight, bias (width).
+local options_of = require "hflua.options"
+local check = require "hflua.nn.check"
 local functional = require "hflua.nn.functional"
 local init = require "hflua.nn.parameter"
 local Module = require "hflua.nn.module"
@@ -7,7 +9,9 @@ local LayerNorm = Module:extend("LayerNorm")
 
 --- LayerNorm(width[, {eps=1e-5}])
 function LayerNorm:init(width, options)
-  self.width, self.eps = width, options and options.eps or 1e-5
+  options_of.check("LayerNorm", options, { "eps" })
+  self.width = check.size("LayerNorm", "width", width)
+  self.eps = check.number("LayerNorm", "eps", options and options.eps or 1e-5, 0, 1)
   self.weight = init.new { width }
   self.bias = init.new { width }
   init.constant_(self.weight, 1)

@@ -1,5 +1,7 @@
 --- y = x W^T + b. weight (out, in), bias (out).
 local tensor = require "hflua.tensor"
+local options_of = require "hflua.options"
+local check = require "hflua.nn.check"
 local init = require "hflua.nn.parameter"
 local Module = require "hflua.nn.module"
 
@@ -7,7 +9,8 @@ local Linear = Module:extend("Linear")
 
 --- Linear(inputs, outputs[, {bias=true}])
 function Linear:init(inputs, outputs, options)
-  self.in_features, self.out_features = inputs, outputs
+  options_of.check("Linear", options, { "bias" })
+  self.in_features, self.out_features = check.size("Linear", "inputs", inputs), check.size("Linear", "outputs", outputs)
   self.weight = init.new { outputs, inputs }
   if not (options and options.bias == false) then self.bias = init.new { outputs } end
   init.linear_(self.weight, self.bias)

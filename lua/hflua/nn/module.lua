@@ -8,6 +8,8 @@
 --     print(dense(x).shape[2])
 local tensor = require "hflua.tensor"
 local errors = require "hflua.errors"
+local options_of = require "hflua.options"
+local check = require "hflua.nn.check"
 
 local Module = { __name = "Module" }
 Module.__index = Module
@@ -205,6 +207,8 @@ end
 --- Copies numbers from a state_dict. Missing, unexpected and misshapen entries are errors, unless {strict=false}
 -- (shapes are always checked). Returns { missing_keys =, unexpected_keys = }.
 function Module:load_state_dict(state, options)
+  options_of.check("load_state_dict", options, { "strict" })
+  check.list("load_state_dict", "state", state)
   local strict = not (options and options.strict == false)
   local missing, unexpected, known = {}, {}, {}
   local entries = collect(self, false)
@@ -229,6 +233,7 @@ local function shape_text(t) return "[" .. table.concat(t.shape, ", ") .. "]" en
 
 --- Returns `found` when its shape is that of `expected`; else an error that names the tensor.
 function Module.check_shape(name, expected, found)
+  if not is_tensor(found) then errors.raise("tensor %q: expected a tensor, found %s", name, type(found)) end
   if shape_text(expected) ~= shape_text(found) then
     errors.raise("tensor %q: expected shape %s, found %s", name, shape_text(expected), shape_text(found))
   end

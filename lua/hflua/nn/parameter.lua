@@ -1,5 +1,6 @@
 --- Parameters and their first values. Inside `skip(fn)` parameters are made without values (a checkpoint brings them), so
 -- that loading a model neither draws random numbers nor touches memory.
+local errors = require "hflua.errors"
 local tensor = require "hflua.tensor"
 
 local init = {}
@@ -7,6 +8,7 @@ local skipping = false
 
 --- Marks a tensor as trained: requires_grad.
 function init.Parameter(t)
+  if not tensor.is_tensor(t) then errors.raise("Parameter: expected a tensor, found %s", type(t)) end
   t.requires_grad = true
   return t
 end
