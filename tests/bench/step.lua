@@ -15,7 +15,7 @@ local model = models.BertForSequenceClassification.from_config(config):train()
 local total = math.max(o.padded_to, o.length)
 local batch = { input_ids = tensor.randint(1000, 30000, { o.batch, total }), labels = tensor.randint(0, 2, { o.batch }) }
 if total > o.length then
-  batch.attention_mask = (tensor.arange(total) < o.length):to("int64"):expand(o.batch, total)
+  batch.attention_mask = tensor.arange(total):lt(o.length):to("int64"):expand(o.batch, total)
 end
 local optimizer = trainer.AdamW(model:parameters(), { lr = 5e-5 })
 local parameters = model:parameters()
