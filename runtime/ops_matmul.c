@@ -151,12 +151,41 @@ HfTensor *hf_matmul(HfTensor *a, HfTensor *b, HfError *err) {
 }
 
 /* ---- linear: y = activation(x W^T + b). Saves x, W and, with an activation, the values before it.
- * dpre = dy activation'(pre);  dx = dpre W;  dW += dpre^T x;  db += column sums of dpre */
+ * dpre = dy activation'(pre);  dx = dpre W;  dW += dpre^T x;  db += column sums of dpre
+ *
+ * Where x is itself such a y, its values before the activation are kept anyway: x is made from them again in
+ * the backward, and its own memory is free as soon as nobody else holds it. */
 
 typedef struct LinearContext {
-  HfActivation activation;
+  HfActivation activation, of_input; /* of_input: saved x is the value before this activation */
   int64_t rows;
 } LinearContext;
+
+static const HfOperation linear_operation;
+
+/* What to save for x, and which activation makes x of it. */
+static HfTensor *input_to_save(HfTensor *x, HfActivation *of_input) {
+  const HfNode *node = x->node;
+  *of_input = HF_ACT_NONE;
+  if (!node || node->operation != &linear_operation || !node->saved[2] || x->storage->version) return x;
+  *of_input = ((const LinearContext *)node->context)->activation;
+  return node->saved[2];
+}
+
+/* The saved input as (rows, columns), after its activation; a new reference. */
+static HfTensor *saved_input(HfNode *node, HfError *err) {
+  static const HfUnary functions[] = {[HF_ACT_GELU] = HF_GELU,
+                                      [HF_ACT_GELU_TANH] = HF_GELU_TANH,
+                                      [HF_ACT_RELU] = HF_RELU,
+                                      [HF_ACT_SILU] = HF_SILU,
+                                      [HF_ACT_TANH] = HF_TANH};
+  LinearContext *c = node->context;
+  HfTensor *x = hf_tensor_view(node->saved[0], node->saved[0]->offset, 2,
+                               (int64_t[]){c->rows, node->saved[1]->shape[1]},
+                               (int64_t[]){node->saved[1]->shape[1], 1}, err);
+  if (c->of_input == HF_ACT_NONE) return x;
+  return hf_then(x, hf_unary(x, functions[c->of_input], 0, err));
+}
 
 /* dpre and the bias gradient in one pass; dpre is a new reference. */
 static HfTensor *before_activation(HfNode *node, HfTensor *dy, HfError *err) {
@@ -182,7 +211,7 @@ static HfTensor *flat(HfTensor *t, int64_t rows, int64_t columns, HfError *err) 
 
 static bool linear_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   LinearContext *c = node->context;
-  HfTensor *w = node->saved[1], *x = flat(node->saved[0], c->rows, w->shape[1], err),
+  HfTensor *w = node->saved[1], *x = saved_input(node, err),
            *dpre = x ? before_activation(node, dout[0], err) : NULL;
   HfTensor *g = dpre ? flat(dpre, c->rows, w->shape[0], err) : NULL;
   bool ok = g != NULL;
@@ -213,7 +242,8 @@ static bool check_linear(const HfTensor *x, const HfTensor *w, const HfTensor *b
 static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivation activation, HfError *err) {
   HfTensor *inputs[3] = {x, w, b}, *out, *pre = NULL;
   int64_t shape[HF_MAX_DIMS], in = w->shape[1], width = w->shape[0];
-  LinearContext context = {activation, in ? hf_tensor_numel(x) / in : 0};
+  LinearContext context = {activation, HF_ACT_NONE, in ? hf_tensor_numel(x) / in : 0};
+  HfTensor *kept = input_to_save(x, &context.of_input);
   memcpy(shape, x->shape, sizeof shape);
   shape[x->ndim - 1] = width;
   out = hf_empty_as(x, HF_FLOAT32, x->ndim, shape, err);
@@ -237,7 +267,7 @@ static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivatio
                 .pre = hf_data_or_null(pre)};
   HfStatus status = hf_tensor_kernels(x)->matmul(&m);
   out = hf_recorded(out, status,
-                    &(HfRecord){&linear_operation, .inputs = inputs, .input_count = 3, HF_SAVED(x, w, pre),
+                    &(HfRecord){&linear_operation, .inputs = inputs, .input_count = 3, HF_SAVED(kept, w, pre),
                                 HF_CONTEXT(context)},
                     err);
   hf_tensor_release(pre);

@@ -103,7 +103,8 @@ end
 
 --- norm(x + dropout(down(activation(up(x))))). m: { up, down (Linear), norm (LayerNorm) }
 function encoder.feed_forward(m, x, activation, dropout)
-  return m.norm(m.down(m.up(x, activation)), x, dropout)
+  local inner <close> = m.up(x, activation) -- its memory is free again behind `down`
+  return m.norm(m.down(inner), x, dropout)
 end
 
 local activations = { gelu = "gelu", gelu_python = "gelu", gelu_new = "gelu_tanh", gelu_pytorch_tanh = "gelu_tanh", relu = "relu", silu = "silu", swish = "silu", tanh = "tanh" }
