@@ -4,7 +4,7 @@
 --   hflua recipes/pretrain.lua                              the built-in stories, about four minutes on two cores
 --   hflua recipes/pretrain.lua --text=FILE --vocab=FILE     a text of one's own: one sentence a line
 --
--- Expect an evaluation loss near 1.14 on the stories, words and pairs together (an untrained model has about 7).
+-- Expect an evaluation loss near 1.15 on the stories, words and pairs together (an untrained model has about 7).
 local hf = require "hflua"
 local datasets, models, tokenizer, trainer = hf.datasets, hf.models, hf.tokenizer, hf.trainer
 

@@ -183,6 +183,8 @@ HfTensor *hf_expand(HfTensor *x, int ndim, const int64_t *sizes, HfError *err) {
     return hf_error_set(err, "expand: %s does not broadcast to %s", hf_tensor_describe(x, a),
                         hf_shape_describe(ndim, sizes, b)),
            NULL;
+  int64_t count;
+  if (!hf_shape_numel(ndim, shape, &count, err)) return NULL;
   return view_of(x, x->offset, ndim, shape, stride, &expand_operation, NULL, err);
 }
 
