@@ -183,8 +183,11 @@ HfTensor *hf_expand(HfTensor *x, int ndim, const int64_t *sizes, HfError *err) {
     return hf_error_set(err, "expand: %s does not broadcast to %s", hf_tensor_describe(x, a),
                         hf_shape_describe(ndim, sizes, b)),
            NULL;
-  int64_t count;
-  if (!hf_shape_numel(ndim, shape, &count, err)) return NULL;
+  int64_t count = 1;
+  for (int d = 0; d < ndim; d++)
+    if (__builtin_mul_overflow(count, shape[d], &count))
+      return hf_error_set(err, "expand: shape %s has too many elements", hf_shape_describe(ndim, shape, a)),
+             NULL;
   return view_of(x, x->offset, ndim, shape, stride, &expand_operation, NULL, err);
 }
 
@@ -405,7 +408,8 @@ HfTensor *hf_repeat(HfTensor *x, int ndim, const int64_t *times, HfError *err) {
     memcpy(folded, t->shape, sizeof folded), memcpy(wide, t->shape, (size_t)at * sizeof *wide);
     wide[at] = times[d];
     memcpy(wide + at + 1, t->shape + at, (size_t)(t->ndim - at) * sizeof *wide);
-    folded[at] *= times[d];
+    if (__builtin_mul_overflow(folded[at], times[d], &folded[at]))
+      return hf_error_set(err, "repeat: dim %d would be too long", d), hf_then(t, NULL);
     int n = t->ndim;
     t = hf_then(t, hf_unsqueeze(t, at, err));
     t = hf_then(t, hf_expand(t, n + 1, wide, err));
@@ -422,7 +426,8 @@ HfTensor *hf_repeat_interleave(HfTensor *x, int64_t times, int64_t dim, HfError 
   for (int d = 0; d <= x->ndim; d++)
     wide[d] = d <= dim ? x->shape[d] : d == dim + 1 ? times : x->shape[d - 1];
   memcpy(folded, x->shape, sizeof folded);
-  folded[dim] *= times;
+  if (__builtin_mul_overflow(folded[dim], times, &folded[dim]))
+    return hf_error_set(err, "repeat_interleave: dim %" PRId64 " would be too long", dim), NULL;
   HfTensor *t = hf_unsqueeze(x, dim + 1, err);
   t = hf_then(t, t ? hf_expand(t, x->ndim + 1, wide, err) : NULL);
   return hf_then(t, hf_reshape(t, x->ndim, folded, err));
