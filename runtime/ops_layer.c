@@ -160,8 +160,7 @@ static void set_operands(HfAttention *a, HfTensor *q, HfTensor *k, HfTensor *v) 
   a->q_stride = q->stride[0], a->k_stride = k->stride[0], a->v_stride = v->stride[0];
 }
 
-/* q, k and v that lie in one storage as columns of one matrix get gradients that do too, so that the product
- * before them takes all three back at once; others get their own. */
+/* Views of a wider matrix are copied first, so that operands and gradients have the same strides. */
 static bool attention_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   AttentionContext *c = node->context;
   HfTensor *q = node->saved[0], *k = node->saved[1], *v = node->saved[2], *out = node->saved[3],

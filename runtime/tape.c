@@ -174,7 +174,8 @@ static bool add_to_slot(HfTensor **slot, HfTensor *g, HfError *err) {
   return ok;
 }
 
-bool hf_grad_add(HfTensor *t, HfTensor *g, HfError *err) {
+/* Adds g, a new reference that is taken, to the gradient of leaf t. */
+static bool add_to_leaf(HfTensor *t, HfTensor *g, HfError *err) {
   if (!add_to_slot(&t->grad, g, err)) return false;
   return t->dtype != HF_FLOAT32 || make_exclusive(&t->grad, err);
 }
@@ -193,7 +194,7 @@ static bool give_to_edge(const char *op, HfEdge *edge, HfTensor *g, HfError *err
     hf_tensor_release(g);
     if (!(g = converted)) return false;
   }
-  return edge->leaf ? hf_grad_add(edge->leaf, g, err) : add_to_slot(slot, g, err);
+  return edge->leaf ? add_to_leaf(edge->leaf, g, err) : add_to_slot(slot, g, err);
 }
 
 HfTensor *hf_grad_target(HfNode *node, int i, float *beta, HfError *err) {

@@ -63,10 +63,6 @@ bool hf_tape_set_enabled(bool enabled); /* returns the old setting */
  * nodes' saved values as it goes unless retain_graph. An error leaves gradients already written. */
 bool hf_backward(HfTensor *root, HfTensor *gradient, bool retain_graph, HfError *err);
 
-/* Gradients for the leaves, for backward functions that were walked to inside another walk (recomputation): the
- * gradient g (a new reference, taken) is added to leaf t. */
-bool hf_grad_add(HfTensor *t, HfTensor *g, HfError *err);
-
 /* For backward functions that can write straight into the gradient of input i (a product with beta): a contiguous float32
  * tensor of the input's shape (borrowed), and *beta = 1 to add to it or 0 to overwrite. NULL with err set on failure.
  * Leave dinp[i] NULL afterwards. */

@@ -174,7 +174,7 @@ function bert.headed(name, prefix, base, head_prefixes, build, forward)
   return Model
 end
 
-bert.span_arguments = { "input_ids", "attention_mask", "token_type_ids", "position_ids", "start_positions", "end_positions", "output_hidden_states" }
+local span_arguments = { "input_ids", "attention_mask", "token_type_ids", "position_ids", "start_positions", "end_positions", "output_hidden_states" }
 
 local function classifier_dropout(c) return nn.Dropout(type(c.classifier_dropout) == "number" and c.classifier_dropout or c.hidden_dropout_prob) end
 bert.classifier_dropout = classifier_dropout
@@ -193,19 +193,29 @@ bert.BertForSequenceClassification = bert.headed("BertForSequenceClassification"
   end,
   heads.sequence("bert", function(self, first) return self.classifier(self.dropout(self.bert.pooler(first))) end))
 
-bert.BertForTokenClassification = bert.headed("BertForTokenClassification", "bert", bert.BertModel, { "classifier." },
-  function(self, c)
-    self.bert = bert.BertModel(c, no_pooler)
-    self.dropout = classifier_dropout(c)
-    self.classifier = nn.Linear(c.hidden_size, c.num_labels)
-  end, heads.token("bert"))
+--- A class with one result for each token.
+function bert.token_classification(name, prefix, base)
+  return bert.headed(name, prefix, base, { "classifier." },
+    function(self, c)
+      self[prefix] = base(c, no_pooler)
+      self.dropout = classifier_dropout(c)
+      self.classifier = nn.Linear(c.hidden_size, c.num_labels)
+    end, heads.token(prefix))
+end
 
-bert.BertForQuestionAnswering = bert.headed("BertForQuestionAnswering", "bert", bert.BertModel, { "qa_outputs." },
-  function(self, c)
-    self.bert = bert.BertModel(c, no_pooler)
-    self.qa_outputs = heads.span_outputs(c.hidden_size, c)
-  end, heads.span("bert"))
-bert.BertForQuestionAnswering.forward_arguments = bert.span_arguments
+--- A class that finds the start and end of an answer.
+function bert.question_answering(name, prefix, base)
+  local Model = bert.headed(name, prefix, base, { "qa_outputs." },
+    function(self, c)
+      self[prefix] = base(c, no_pooler)
+      self.qa_outputs = heads.span_outputs(c.hidden_size, c)
+    end, heads.span(prefix))
+  Model.forward_arguments = span_arguments
+  return Model
+end
+
+bert.BertForTokenClassification = bert.token_classification("BertForTokenClassification", "bert", bert.BertModel)
+bert.BertForQuestionAnswering = bert.question_answering("BertForQuestionAnswering", "bert", bert.BertModel)
 
 -- cls.predictions: transform, then the word embeddings once more with a bias of their own
 local Transform = nn.Module:extend("BertPredictionHeadTransform")

@@ -59,19 +59,8 @@ roberta.RobertaForSequenceClassification = bert.headed("RobertaForSequenceClassi
     self.classifier = ClassificationHead(c)
   end, heads.sequence("roberta", function(self, first) return self.classifier(first) end))
 
-roberta.RobertaForTokenClassification = bert.headed("RobertaForTokenClassification", "roberta", roberta.RobertaModel, { "classifier." },
-  function(self, c)
-    self.roberta = roberta.RobertaModel(c, no_pooler)
-    self.dropout = bert.classifier_dropout(c)
-    self.classifier = nn.Linear(c.hidden_size, c.num_labels)
-  end, heads.token("roberta"))
-
-roberta.RobertaForQuestionAnswering = bert.headed("RobertaForQuestionAnswering", "roberta", roberta.RobertaModel, { "qa_outputs." },
-  function(self, c)
-    self.roberta = roberta.RobertaModel(c, no_pooler)
-    self.qa_outputs = heads.span_outputs(c.hidden_size, c)
-  end, heads.span("roberta"))
-roberta.RobertaForQuestionAnswering.forward_arguments = bert.span_arguments
+roberta.RobertaForTokenClassification = bert.token_classification("RobertaForTokenClassification", "roberta", roberta.RobertaModel)
+roberta.RobertaForQuestionAnswering = bert.question_answering("RobertaForQuestionAnswering", "roberta", roberta.RobertaModel)
 
 local LMHead = nn.Module:extend("RobertaLMHead")
 
