@@ -17,7 +17,7 @@ local evaluate = {}
 
 local averaged = { "average", "pos_label", "labels", "sample_weight", "zero_division" }
 
--- name -> { function(predictions, references, options), names of its options, keeps rows of numbers }
+-- name -> { function(predictions, references, options), names of its options, keeps rows of numbers, other name of predictions }
 local registry = {
   accuracy = { classification.accuracy, { "normalize", "sample_weight" } },
   f1 = { classification.f1, averaged },
@@ -34,7 +34,7 @@ local registry = {
   mae = { regression.mae, { "sample_weight" } },
   r2 = { regression.r2, {} },
   r_squared = { regression.r_squared, {} },
-  roc_auc = { ranking.roc_auc, { "multi_class", "average", "pos_label", "sample_weight" }, true },
+  roc_auc = { ranking.roc_auc, { "multi_class", "average", "pos_label", "sample_weight" }, true, "prediction_scores" },
   average_precision = { ranking.average_precision, { "pos_label", "sample_weight" } },
   log_loss = { ranking.log_loss, { "normalize", "sample_weight" }, true },
   perplexity = { regression.perplexity, {} },
@@ -101,8 +101,9 @@ end
 
 local Metric = class("EvaluationModule")
 
-function Metric:init(name, compute, option_names, takes_rows)
+function Metric:init(name, compute, option_names, takes_rows, spelling)
   self.name, self.compute_function, self.option_names, self.takes_rows = name, compute, option_names, takes_rows
+  self.spelling = spelling
   self.predictions, self.references = {}, {}
 end
 
@@ -115,8 +116,19 @@ local function append(out, list)
   table.move(list, 1, #list, #out + 1, out)
 end
 
+-- The table with the metric's own name for predictions, where it has one, replaced by `predictions`.
+function Metric:spelled(given)
+  local own = self.spelling
+  if type(given) ~= "table" or not own or given[own] == nil then return given end
+  if given.predictions ~= nil then errors.raise("%s: predictions and %s are two names of one thing: give one", self.name, own) end
+  local out = {}
+  for name, value in pairs(given) do out[name == own and "predictions" or name] = value end
+  return out
+end
+
 --- Adds a batch: `{ predictions =, references = }`.
 function Metric:add_batch(given)
+  given = self:spelled(given)
   options.check(self.name, given, { "predictions", "references" })
   local predictions = self:read("predictions", given.predictions)
   local references = self:read("references", given.references)
@@ -140,6 +152,7 @@ end
 
 local function metric_options(self, given)
   local known = { "predictions", "references", table.unpack(self.option_names) }
+  known[#known + 1] = self.spelling
   local o = {}
   for name, value in pairs(options.check(self.name, given, known)) do
     if name ~= "predictions" and name ~= "references" then
@@ -152,7 +165,7 @@ end
 
 --- Computes over what was added and what is given, and forgets it.
 function Metric:compute(given)
-  given = given or {}
+  given = self:spelled(given or {})
   local o = metric_options(self, given)
   if given.predictions ~= nil or given.references ~= nil then
     self:add_batch { predictions = given.predictions, references = given.references }
@@ -189,7 +202,7 @@ function evaluate.load(name, config)
   local entry = registry[name]
   if not entry then errors.raise("evaluate.load: %s", options.unknown("metric", name, evaluate.list_evaluation_modules())) end
   if name == "perplexity" then return Perplexity(name, entry[1], entry[2]) end
-  return Metric(name, entry[1], entry[2], entry[3])
+  return Metric(name, table.unpack(entry))
 end
 
 --- The names `load` knows, sorted.

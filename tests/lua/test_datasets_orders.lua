@@ -17,6 +17,25 @@ t.test("shuffle is default_rng(seed).permutation", function()
   t.raises(function() numbered(3):shuffle { seed = -1 } end, "seed: expected a whole number from 0 on")
 end)
 
+-- The orders are those of datasets 5.2 for the same columns and seeds.
+t.test("train_test_split keeps the share of each class", function()
+  local function labelled(n, classes)
+    local i, label = {}, {}
+    for row = 0, n - 1 do i[row + 1], label[row + 1] = row, (row * row * 7 + row // 3) % classes end
+    return D.Dataset.from_dict { i = i, label = label }
+  end
+  local ds = labelled(20, 2):cast_column("label", D.ClassLabel { num_classes = 2 })
+  local parts = ds:train_test_split { test_size = 0.25, seed = 42, stratify_by_column = "label" }
+  t.same(parts.train.i, { 19, 0, 5, 14, 3, 16, 8, 11, 15, 7, 18, 13, 9, 4, 6 })
+  t.same(parts.test.i, { 10, 12, 2, 17, 1 })
+  local three = labelled(37, 3):cast_column("label", D.ClassLabel { num_classes = 3 })
+  t.same(three:train_test_split({ test_size = 0.2, seed = 7, stratify_by_column = "label" }).test.i, { 33, 1, 12, 23, 8, 3, 17, 27 })
+  t.raises(function() labelled(20, 2):train_test_split { stratify_by_column = "label" } end, "expected a ClassLabel, found Value%(.-%); use class_encode_column")
+  t.raises(function() ds:train_test_split { stratify_by_column = "lable" } end, "did you mean 'label'")
+  t.raises(function() ds:train_test_split { stratify_by_column = "label", shuffle = false } end, "drop shuffle=false")
+  t.raises(function() ds:train_test_split { stratify_by_column = "label", test_size = 1 } end, "1 rows are fewer than the 2 classes")
+end)
+
 t.test("train_test_split takes test first, then train", function()
   local parts = numbered(20):train_test_split { test_size = 0.1, seed = 1234 }
   t.same(parts.test.n, { 3, 9 })

@@ -5,9 +5,9 @@ local random_orders = {}
 
 local function core() return require "hflua.core.random" end
 
--- The generator that HF's methods use: opts.generator, or default_rng of the seed. Without a seed it is seeded from the
+--- The generator that HF's methods use: opts.generator, or default_rng of the seed. Without a seed it is seeded from the
 -- global state, which moves on by one draw.
-local function generator(opts, where)
+function random_orders.generator(opts, where)
   if opts.generator then return opts.generator end
   local seed = opts.seed
   if seed == nil then seed = core().numpy_seed() end
@@ -17,7 +17,7 @@ end
 
 --- A permutation of 1..n.
 function random_orders.permutation(opts, n, where)
-  local order = generator(opts, where):permutation(n)
+  local order = random_orders.generator(opts, where):permutation(n)
   for i = 1, n do order[i] = order[i] + 1 end
   return order
 end

@@ -3,8 +3,10 @@ local Dataset = require "hflua.datasets.dataset"
 local DatasetDict = require "hflua.datasets.dataset_dict"
 local combine = require "hflua.datasets.combine"
 local errors = require "hflua.errors"
+local features = require "hflua.datasets.features"
 local options = require "hflua.options"
 local random = require "hflua.datasets.random"
+local stratify = require "hflua.datasets.stratify"
 
 local splits = {}
 
@@ -89,17 +91,20 @@ local function sizes(opts, length)
   return n_train, n_test
 end
 
---- DatasetDict{ train, test } of this dataset's rows; the order is HF's for the seed.
--- @param opts test_size (0.25), train_size, shuffle (true), seed, generator; also as ds:train_test_split(0.1)
-function Dataset:train_test_split(opts)
-  if type(opts) == "number" then opts = { test_size = opts } end
-  opts = options.check("Dataset:train_test_split", opts, split_options)
-  if opts.stratify_by_column then
-    errors.raise("Dataset:train_test_split: stratify_by_column is not supported; filter by label and split each part")
+-- The rows of a split that keeps the share of each class.
+local function stratified(ds, opts, n_train, n_test)
+  local name, where = opts.stratify_by_column, "Dataset:train_test_split"
+  if opts.shuffle == false then errors.raise("%s: stratify_by_column draws rows at random: drop shuffle=false", where) end
+  local feature = ds.features[name]
+  if not feature then errors.raise("%s: stratify_by_column: %s", where, options.unknown("column", name, ds.column_names)) end
+  if not features.is_class_label(feature) then
+    errors.raise("%s: stratify_by_column: column '%s': expected a ClassLabel, found %s; use class_encode_column(\"%s\") first", where, name, tostring(feature), name)
   end
-  local length = #self
-  if length == 0 then errors.raise("Dataset:train_test_split: the dataset has no rows") end
-  local n_train, n_test = sizes(opts, length)
+  return stratify.rows(random.generator(opts, where), ds[name], name, n_train, n_test)
+end
+
+-- The first rows for training in the dataset's order, or the first of a shuffle for test.
+local function plain(opts, length, n_train, n_test)
   local train, test = {}, {}
   if opts.shuffle == false then
     for i = 1, n_train do train[i] = i end
@@ -109,6 +114,21 @@ function Dataset:train_test_split(opts)
     table.move(order, 1, n_test, 1, test)
     table.move(order, n_test + 1, n_test + n_train, 1, train)
   end
+  return train, test
+end
+
+--- DatasetDict{ train, test } of this dataset's rows; the order is HF's for the seed.
+-- @param opts test_size (0.25), train_size, shuffle (true), seed, generator, stratify_by_column (a ClassLabel column whose shares
+-- both parts keep); also as ds:train_test_split(0.1)
+function Dataset:train_test_split(opts)
+  if type(opts) == "number" then opts = { test_size = opts } end
+  opts = options.check("Dataset:train_test_split", opts, split_options)
+  local length = #self
+  if length == 0 then errors.raise("Dataset:train_test_split: the dataset has no rows") end
+  local n_train, n_test = sizes(opts, length)
+  local train, test
+  if opts.stratify_by_column then train, test = stratified(self, opts, n_train, n_test)
+  else train, test = plain(opts, length, n_train, n_test) end
   return DatasetDict._new({
     train = self:_derive({ _table = self._table:select(train) }, "train_split", train),
     test = self:_derive({ _table = self._table:select(test) }, "test_split", test),
