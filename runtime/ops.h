@@ -75,8 +75,8 @@ HfTensor *hf_embedding_sum(HfTensor *const *weights, HfTensor *const *ids, int c
 
 /* ---- products (ops_matmul.c) */
 HfTensor *hf_matmul(HfTensor *a, HfTensor *b, HfError *err); /* PyTorch's rules for 1, 2 and more dims */
-/* activation(x W^T + bias): x (..., in), weight (out, in), bias (out) or NULL */
-HfTensor *hf_linear(HfTensor *x, HfTensor *weight, HfTensor *bias, HfActivation activation, HfError *err);
+/* activation(x W^T + bias): x (..., in), weight (out, in), bias (out) or NULL; in_out: x W with weight (in, out) */
+HfTensor *hf_linear(HfTensor *x, HfTensor *weight, HfTensor *bias, HfActivation activation, bool in_out, HfError *err);
 
 /* ---- fused layers (ops_layer.c) */
 /* norm(residual + dropout(x)); residual, weight, bias may be NULL. Normalises over the last dims that weight

@@ -150,15 +150,17 @@ HfTensor *hf_matmul(HfTensor *a, HfTensor *b, HfError *err) {
   return a->dtype == b->dtype ? hf_back_to(c, a->dtype, err) : c;
 }
 
-/* ---- linear: y = activation(x W^T + b). Saves x, W and, with an activation, the values before it.
- * dpre = dy activation'(pre);  dx = dpre W;  dW += dpre^T x;  db += column sums of dpre
+/* ---- linear: y = activation(x W^T + b), or x W + b where W is stored (in, out). Saves x, W and, with an activation, the
+ * values before it.
+ * dpre = dy activation'(pre);  dx = dpre W;  dW += dpre^T x (x^T dpre where it is (in, out));  db += column sums of dpre
  *
  * Where x is itself such a y, its values before the activation are kept anyway: x is made from them again in
  * the backward, and its own memory is free as soon as nobody else holds it. */
 
 typedef struct LinearContext {
   HfActivation activation, of_input; /* of_input: saved x is the value before this activation */
-  int64_t rows;
+  bool in_out;                       /* W is (in, out) */
+  int64_t rows, in, out;
 } LinearContext;
 
 static const HfOperation linear_operation;
@@ -181,8 +183,7 @@ static HfTensor *saved_input(HfNode *node, HfError *err) {
                                       [HF_ACT_TANH] = HF_TANH};
   LinearContext *c = node->context;
   HfTensor *x = hf_tensor_view(node->saved[0], node->saved[0]->offset, 2,
-                               (int64_t[]){c->rows, node->saved[1]->shape[1]},
-                               (int64_t[]){node->saved[1]->shape[1], 1}, err);
+                               (int64_t[]){c->rows, c->in}, (int64_t[]){c->in, 1}, err);
   if (c->of_input == HF_ACT_NONE) return x;
   return hf_then(x, hf_unary(x, functions[c->of_input], 0, err));
 }
@@ -213,14 +214,16 @@ static bool linear_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp
   LinearContext *c = node->context;
   HfTensor *w = node->saved[1], *x = saved_input(node, err),
            *dpre = x ? before_activation(node, dout[0], err) : NULL;
-  HfTensor *g = dpre ? flat(dpre, c->rows, w->shape[0], err) : NULL;
+  HfTensor *g = dpre ? flat(dpre, c->rows, c->out, err) : NULL;
   bool ok = g != NULL;
   for (int i = 0; i < 2 && ok; i++) {
     float beta;
     if (!node->wants[i]) continue;
     HfTensor *target = hf_grad_target(node, i, &beta, err),
-             *d = target ? flat(target, i ? w->shape[0] : c->rows, w->shape[1], err) : NULL;
-    ok = d && (i ? product(d, g, true, x, false, beta, err) : product(d, g, false, w, false, beta, err));
+             *d = target ? flat(target, i ? w->shape[0] : c->rows, i ? w->shape[1] : c->in, err) : NULL;
+    ok = d && (i == 0      ? product(d, g, false, w, c->in_out, beta, err)
+               : c->in_out ? product(d, x, true, g, false, beta, err)
+                           : product(d, g, true, x, false, beta, err));
     hf_tensor_release(d);
   }
   hf_tensor_release(g), hf_tensor_release(dpre), hf_tensor_release(x);
@@ -228,21 +231,21 @@ static bool linear_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp
 }
 static const HfOperation linear_operation = {"linear", linear_backward, NULL};
 
-static bool check_linear(const HfTensor *x, const HfTensor *w, const HfTensor *b, HfError *err) {
+static bool check_linear(const HfTensor *x, const HfTensor *w, const HfTensor *b, bool in_out, HfError *err) {
   char a[HF_DESCRIPTION_SIZE], c[HF_DESCRIPTION_SIZE];
-  if (w->ndim != 2 || !x->ndim || x->shape[x->ndim - 1] != w->shape[1])
+  if (w->ndim != 2 || !x->ndim || x->shape[x->ndim - 1] != w->shape[in_out ? 0 : 1])
     return hf_error_set(err, "linear: inner sizes differ: input %s, weight %s", hf_tensor_describe(x, a),
                         hf_tensor_describe(w, c));
-  if (b && (b->ndim != 1 || b->shape[0] != w->shape[0]))
+  if (b && (b->ndim != 1 || b->shape[0] != w->shape[in_out ? 1 : 0]))
     return hf_error_set(err, "linear: bias %s does not fit weight %s", hf_tensor_describe(b, a),
                         hf_tensor_describe(w, c));
   return hf_same_device("linear", x, w, err) && (!b || hf_same_device("linear", x, b, err));
 }
 
-static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivation activation, HfError *err) {
+static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivation activation, bool in_out, HfError *err) {
   HfTensor *inputs[3] = {x, w, b}, *out, *pre = NULL;
-  int64_t shape[HF_MAX_DIMS], in = w->shape[1], width = w->shape[0];
-  LinearContext context = {activation, HF_ACT_NONE, in ? hf_tensor_numel(x) / in : 0};
+  int64_t shape[HF_MAX_DIMS], in = w->shape[in_out ? 0 : 1], width = w->shape[in_out ? 1 : 0];
+  LinearContext context = {activation, HF_ACT_NONE, in_out, in ? hf_tensor_numel(x) / in : 0, in, width};
   HfTensor *kept = input_to_save(x, &context.of_input);
   memcpy(shape, x->shape, sizeof shape);
   shape[x->ndim - 1] = width;
@@ -250,7 +253,7 @@ static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivatio
   bool keep = activation != HF_ACT_NONE && hf_tape_wants(inputs, 3);
   if (!out || (keep && !(pre = hf_empty_like(out, err)))) return hf_then(out, NULL);
   HfMatmul m = {.dtype = HF_FLOAT32,
-                .transpose_b = true,
+                .transpose_b = !in_out,
                 .m = context.rows,
                 .n = width,
                 .k = in,
@@ -259,7 +262,7 @@ static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivatio
                 .a = hf_tensor_data(x),
                 .lda = in,
                 .b = hf_tensor_data(w),
-                .ldb = in,
+                .ldb = in_out ? width : in,
                 .c = hf_tensor_data(out),
                 .ldc = width,
                 .bias = hf_data_or_null(b),
@@ -274,11 +277,11 @@ static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivatio
   return out;
 }
 
-HfTensor *hf_linear(HfTensor *x, HfTensor *weight, HfTensor *bias, HfActivation activation, HfError *err) {
-  if (!x || !weight || !check_linear(x, weight, bias, err)) return NULL;
+HfTensor *hf_linear(HfTensor *x, HfTensor *weight, HfTensor *bias, HfActivation activation, bool in_out, HfError *err) {
+  if (!x || !weight || !check_linear(x, weight, bias, in_out, err)) return NULL;
   HfTensor *p = hf_float_contiguous(x, err), *w = hf_float_contiguous(weight, err),
            *b = bias ? hf_float_contiguous(bias, err) : NULL;
-  HfTensor *out = p && w && (b || !bias) ? linear_float(p, w, b, activation, err) : NULL;
+  HfTensor *out = p && w && (b || !bias) ? linear_float(p, w, b, activation, in_out, err) : NULL;
   hf_tensor_release(p), hf_tensor_release(w), hf_tensor_release(b);
   return hf_back_to(out, x->dtype, err);
 }

@@ -223,7 +223,7 @@ static bool run_linear(HfCall *c, HfError *err) {
   static const char *const names[] = {"none", "gelu", "gelu_tanh", "relu", "silu", "tanh", NULL};
   static const HfActivation kinds[] = {HF_ACT_NONE, HF_ACT_GELU, HF_ACT_GELU_TANH, HF_ACT_RELU, HF_ACT_SILU, HF_ACT_TANH};
   HfActivation activation = kinds[hf_call_choice_or(c, 3, names, 0)];
-  return hf_call_return(c, hf_linear(hf_call_tensor(c, 0), hf_call_tensor(c, 1), hf_call_optional_tensor(c, 2), activation, err));
+  return hf_call_return(c, hf_linear(hf_call_tensor(c, 0), hf_call_tensor(c, 1), hf_call_optional_tensor(c, 2), activation, hf_call_boolean_or(c, 4, false), err));
 }
 
 #define UNARY(name, code_) {name, run_unary, .names = {"x"}, .code = code_}
@@ -281,6 +281,6 @@ const HfLuaOp hf_lua_math_ops[] = {
 
     {"matmul", run_matmul, .names = {"x", "y"}, .required = 2}, {"mm", run_matmul, .names = {"x", "y"}, .required = 2, .code = 2},
     {"bmm", run_matmul, .names = {"input", "mat2"}, .required = 2, .code = 3},
-    {"linear", run_linear, .names = {"input", "weight", "bias", "activation"}, .required = 2},
+    {"linear", run_linear, .names = {"input", "weight", "bias", "activation", "in_out"}, .required = 2},
     {NULL},
 };

@@ -7,7 +7,7 @@ local golden = require "golden"
 
 local folder = golden.folder("models")
 local names = { "bert_seqcls_2", "bert_seqcls_3", "bert_regression", "bert_multilabel", "bert_mlm", "bert_tokcls", "bert_qa",
-  "roberta_seqcls", "roberta_mlm", "distilbert_seqcls", "distilbert_mlm" }
+  "roberta_seqcls", "roberta_mlm", "distilbert_seqcls", "distilbert_mlm", "gpt2_lm", "gpt2_lm_leftpad" }
 
 local function inputs_of(io, prefix, step)
   local inputs = {}

@@ -6,8 +6,11 @@ local options = require "hflua.options"
 
 local auto = {}
 
--- model_type -> { module, prefix of the class names }
-local families = { bert = { "bert", "Bert" }, roberta = { "roberta", "Roberta" }, distilbert = { "distilbert", "DistilBert" } }
+-- model_type -> { module, prefix of the class names, classes named otherwise }
+local families = {
+  bert = { "bert", "Bert" }, roberta = { "roberta", "Roberta" }, distilbert = { "distilbert", "DistilBert" },
+  gpt2 = { "gpt2", "GPT2", { ForCausalLM = "LMHeadModel" } },
+}
 
 local function known_types()
   local names = {}
@@ -23,8 +26,9 @@ local function class_for(model_type, suffix, where)
     errors.raise("%s: model_type: %s; known: %s", where, type(model_type) == "string" and options.unknown("architecture", model_type, known_types()) or "not found",
       table.concat(known_types(), ", "))
   end
-  local class = require("hflua.models." .. family[1])[family[2] .. suffix]
-  if not class then errors.raise("%s: there is no %s%s", where, family[2], suffix) end
+  local name = family[2] .. (family[3] and family[3][suffix] or suffix)
+  local class = require("hflua.models." .. family[1])[name]
+  if not class then errors.raise("%s: there is no %s", where, name) end
   return class
 end
 

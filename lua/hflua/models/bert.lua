@@ -4,6 +4,7 @@ local tensor = require "hflua.tensor"
 local nn = require "hflua.nn"
 local config = require "hflua.models.config"
 local encoder = require "hflua.models.encoder"
+local layouts = require "hflua.models.layout"
 local errors = require "hflua.errors"
 local heads = require "hflua.models.heads"
 local PreTrainedModel = require "hflua.models.pretrained"
@@ -147,10 +148,9 @@ function bert.base_model(name, config_class, embeddings, positions)
   function Model:encode(inputs, labels, want)
     local hidden = want.hidden_states and {} or nil
     local layout = encoder.layout(self, inputs, labels, { whole = want.whole or hidden ~= nil, first = want.first_only or self.pooler ~= nil })
-    local given = inputs.position_ids or (positions and positions(self, inputs, layout))
-    local where = given and encoder.pack(layout, given:expand(layout.B, layout.T)) or layout.plan.positions
-    local types = inputs.token_type_ids and encoder.pack(layout, inputs.token_type_ids) or tensor.zeros({ layout.N }, { dtype = "int64", device = where.device })
-    local x = self.embeddings(encoder.pack(layout, inputs.input_ids), where, types)
+    local where = layouts.positions(layout, inputs.position_ids or (positions and positions(self, inputs, layout)))
+    local types = inputs.token_type_ids and layouts.pack(layout, inputs.token_type_ids) or tensor.zeros({ layout.N }, { dtype = "int64", device = where.device })
+    local x = self.embeddings(layouts.pack(layout, inputs.input_ids), where, types)
     local first_only = want.first_only and not hidden and encoder.can_skip() and #self.encoder.layer > 0
     return encoder.run(self.encoder.layer, x, layout, first_only, hidden), layout, hidden
   end

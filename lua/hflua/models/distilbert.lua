@@ -3,6 +3,7 @@ local tensor = require "hflua.tensor"
 local nn = require "hflua.nn"
 local config = require "hflua.models.config"
 local encoder = require "hflua.models.encoder"
+local layouts = require "hflua.models.layout"
 local errors = require "hflua.errors"
 local heads = require "hflua.models.heads"
 local PreTrainedModel = require "hflua.models.pretrained"
@@ -117,8 +118,7 @@ end
 function DistilBertModel:encode(inputs, labels, want)
   local hidden = want.hidden_states and {} or nil
   local layout = encoder.layout(self, inputs, labels, { whole = want.whole or hidden ~= nil, first = want.first_only })
-  local positions = inputs.position_ids and encoder.pack(layout, inputs.position_ids:expand(layout.B, layout.T)) or layout.plan.positions
-  local x = self.embeddings(encoder.pack(layout, inputs.input_ids), positions)
+  local x = self.embeddings(layouts.pack(layout, inputs.input_ids), layouts.positions(layout, inputs.position_ids))
   local first_only = want.first_only and not hidden and encoder.can_skip() and #self.transformer.layer > 0
   return encoder.run(self.transformer.layer, x, layout, first_only, hidden), layout, hidden
 end

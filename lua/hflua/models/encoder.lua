@@ -1,78 +1,16 @@
---- What bidirectional encoders share: packing of the real tokens, attention, feed-forward, task losses.
---
--- A batch (B, T) becomes one matrix of its real tokens (N, C); padding is never computed (docs/internals/padding.md). Where every
--- position is needed (hidden states asked for, a masked position with a label, dropout in PyTorch's order, pack = false) the
--- matrix holds all B*T positions, and only real tokens are attended to.
+--- What bidirectional encoders share: attention and feed-forward over packed tokens (layout.lua), task losses.
 local tensor = require "hflua.tensor"
 local errors = require "hflua.errors"
 local functional = require "hflua.nn.functional"
+local layouts = require "hflua.models.layout"
 
 local encoder = {}
 
--- The shape (B, T) of a batch; what comes with the ids, one value a token, must have it too.
-local function check_inputs(model, inputs, labels)
-  local ids = inputs.input_ids
-  if not ids then
-    errors.raise("%s: input_ids: expected a tensor (B, T), found nothing; tokenize with return_tensors=\"pt\"", model.__name)
-  end
-  if #ids.shape ~= 2 or ids:numel() == 0 then
-    errors.raise("%s: input_ids: expected shape (B, T) with at least one token, found [%s]", model.__name, table.concat(ids.shape, ", "))
-  end
-  local B, T = ids.shape[1], ids.shape[2]
-  for name, value in pairs { attention_mask = inputs.attention_mask, token_type_ids = inputs.token_type_ids, labels = labels } do
-    if #value.shape ~= 2 or value.shape[1] ~= B or value.shape[2] ~= T then
-      errors.raise("%s: %s: expected shape [%d, %d] as input_ids have it, found [%s]", model.__name, name, B, T, table.concat(value.shape, ", "))
-    end
-  end
-  return ids, B, T
-end
-
--- Has a masked position a label that counts?
-local function labels_on_padding(mask, labels)
-  return labels ~= nil and tensor.logical_and(labels:ne(-100), mask:eq(0)):any():item() ~= 0
-end
-
---- The layout of one batch. labels (B, T) may be nil; want.whole asks for every position, want.first for a real first token in
--- each row. Returns a layout: B, T, N (rows of the matrix), plan (for attention), packed (are positions left out?).
+--- The layout of one batch (layout.lua). labels (B, T) may be nil; want.whole asks for every position, want.first for a real first
+-- token in each row.
 function encoder.layout(model, inputs, labels, want)
-  local ids, B, T = check_inputs(model, inputs, labels)
-  local limit = model.config.max_position_embeddings
-  if limit and T > limit then
-    errors.raise("%s: %d tokens a row, but the model has %d positions; tokenize with truncation=true", model.__name, T, limit)
-  end
-  local mask = inputs.attention_mask or tensor.ones({ B, T }, { dtype = "int64", device = ids.device })
-  local whole = want.whole or not model.config.pack or functional.dropout_rng == "torch" or labels_on_padding(mask, labels)
-  local plan = not whole and tensor.core.pack_plan(mask)
-  if not plan or (want.first and not plan.starts_with_tokens) then
-    local why
-    plan, why = tensor.core.pack_plan(mask, true)
-    if not plan then errors.raise("%s: attention_mask: expected 0 or 1 for each token, (B, T): %s", model.__name, why) end
-  end
-  return { B = B, T = T, N = plan.queries, plan = plan, mask = mask, packed = plan.queries ~= B * T }
+  return layouts.new(model, inputs, { labels = labels, whole = want.whole, first = want.first, limit = model.config.max_position_embeddings })
 end
-
---- Values (B, T) of the matrix's rows: (N)
-function encoder.pack(layout, values)
-  local flat = values:reshape(layout.B * layout.T)
-  return layout.packed and flat:index_select(0, layout.plan.index) or flat
-end
-
---- Rows (N, C) put back into (B, T, C), zeros where nothing was computed.
-function encoder.unpack(layout, x)
-  local width = x.shape[2]
-  if layout.packed then
-    x = tensor.zeros({ layout.B * layout.T, width }, { device = x.device }):index_add(0, layout.plan.index, x)
-  end
-  return x:reshape(layout.B, layout.T, width)
-end
-
---- The rows of column 0, (B, C); after a last layer for first tokens only they are all there is.
-function encoder.first_rows(layout, x)
-  if layout.first_only then return x end
-  return x:index_select(0, layout.plan.first_rows)
-end
-
-local function heads_of(x, heads) return x:reshape(x.shape[1], heads, x.shape[2] // heads) end
 
 -- softmax(q k^T / sqrt(D)) with a keep-mask drawn as PyTorch draws it, over whole rows: (B, heads, T, D)
 local function dense_attention(layout, q, k, v, dropout)
@@ -92,10 +30,10 @@ function encoder.self_attention(m, x, layout, o)
   local residual = layout.first_only and x:index_select(0, layout.plan.first_rows) or x
   local dropout, context = o.training and o.attention_dropout or 0, nil
   if dropout > 0 and functional.dropout_rng == "torch" then
-    context = dense_attention(layout, heads_of(m.query(x), o.heads), heads_of(m.key(x), o.heads), heads_of(m.value(x), o.heads), dropout)
+    context = dense_attention(layout, layouts.heads(m.query(x), o.heads), layouts.heads(m.key(x), o.heads), layouts.heads(m.value(x), o.heads), dropout)
   else
     local real = (layout.packed or layout.plan.full) and x or x:index_select(0, layout.plan.index)
-    context = tensor.core.attention(heads_of(m.query(residual), o.heads), heads_of(m.key(real), o.heads), heads_of(m.value(real), o.heads),
+    context = tensor.core.attention(layouts.heads(m.query(residual), o.heads), layouts.heads(m.key(real), o.heads), layouts.heads(m.value(real), o.heads),
       layout.plan, { dropout = dropout, first_only = layout.first_only })
   end
   return m.norm(m.output(context:reshape(residual.shape)), residual, o.hidden_dropout)
@@ -117,11 +55,11 @@ end
 --- Runs the layers over x (N, C). layers[i](x, layout) -> x; `collect` gathers hidden states (B, T, C).
 -- `first_only`: the last layer is done for first tokens only.
 function encoder.run(layers, x, layout, first_only, collect)
-  if collect then collect[1] = encoder.unpack(layout, x) end
+  if collect then collect[1] = layouts.unpack(layout, x) end
   for i = 1, #layers do
     layout.first_only = first_only and i == #layers
     x = layers[i](x, layout)
-    if collect then collect[i + 1] = encoder.unpack(layout, x) end
+    if collect then collect[i + 1] = layouts.unpack(layout, x) end
   end
   return x
 end

@@ -5,6 +5,7 @@ local tensor = require "hflua.tensor"
 local errors = require "hflua.errors"
 local nn = require "hflua.nn"
 local encoder = require "hflua.models.encoder"
+local layouts = require "hflua.models.layout"
 local Outputs = require "hflua.models.outputs"
 
 local heads = {}
@@ -44,7 +45,7 @@ local function wants_hidden(model, inputs) return inputs.output_hidden_states or
 function heads.sequence(base, score)
   return function(self, inputs)
     local x, layout, hidden = self[base]:encode(inputs, nil, { first_only = true, hidden_states = wants_hidden(self, inputs) })
-    local logits = score(self, encoder.first_rows(layout, x))
+    local logits = score(self, layouts.first_rows(layout, x))
     local loss = inputs.labels and encoder.sequence_loss(self.config, logits, inputs.labels) or nil
     return Outputs.new({ "loss", "logits", "hidden_states" }, { loss = loss, logits = logits, hidden_states = hidden })
   end
@@ -56,9 +57,9 @@ function heads.token(base)
     local labels = inputs.labels
     local x, layout, hidden = self[base]:encode(inputs, labels, { hidden_states = wants_hidden(self, inputs) })
     local scores = self.classifier(self.dropout(x))
-    local loss = labels and tensor.cross_entropy(scores, encoder.pack(layout, labels)) or nil
+    local loss = labels and tensor.cross_entropy(scores, layouts.pack(layout, labels)) or nil
     return Outputs.new({ "loss", "logits", "hidden_states" }, { loss = loss, hidden_states = hidden },
-      { logits = function() return encoder.unpack(layout, scores) end })
+      { logits = function() return layouts.unpack(layout, scores) end })
   end
 end
 
@@ -68,7 +69,7 @@ function heads.span(base)
     local whole = inputs.start_positions ~= nil or not self.config.pack
     local x, layout, hidden = self[base]:encode(inputs, nil, { whole = whole, hidden_states = wants_hidden(self, inputs) })
     if self.dropout then x = self.dropout(x) end
-    local logits = encoder.unpack(layout, self.qa_outputs(x))
+    local logits = layouts.unpack(layout, self.qa_outputs(x))
     local starts, ends = logits:select(2, 0), logits:select(2, 1)
     local loss = inputs.start_positions and inputs.end_positions and encoder.span_loss(starts, ends, inputs.start_positions, inputs.end_positions) or nil
     return Outputs.new({ "loss", "start_logits", "end_logits", "hidden_states" }, { loss = loss, start_logits = starts, end_logits = ends, hidden_states = hidden })
@@ -79,7 +80,7 @@ end
 local function masked_loss(self, x, layout, labels, transform, output)
   if not labels then return nil end
   local weight, bias = output(self)
-  local y = encoder.pack(layout, labels)
+  local y = layouts.pack(layout, labels)
   local counted = y:ne(-100):nonzero():reshape(-1)
   return tensor.linear_cross_entropy(transform(self, x:index_select(0, counted)), weight, y:index_select(0, counted), { bias = bias })
 end
@@ -88,7 +89,7 @@ end
 local function masked_logits(self, x, layout, transform, output)
   return function()
     local weight, bias = output(self)
-    return encoder.unpack(layout, tensor.linear(transform(self, x), weight, bias))
+    return layouts.unpack(layout, tensor.linear(transform(self, x), weight, bias))
   end
 end
 
@@ -107,7 +108,7 @@ end
 function heads.pretraining(base, transform, output, relate)
   return function(self, inputs)
     local x, layout, hidden = self[base]:encode(inputs, inputs.labels, { hidden_states = wants_hidden(self, inputs) })
-    local related = relate(self, self[base].pooler(encoder.first_rows(layout, x)))
+    local related = relate(self, self[base].pooler(layouts.first_rows(layout, x)))
     local loss = masked_loss(self, x, layout, inputs.labels, transform, output)
     if loss and inputs.next_sentence_label then loss = loss + tensor.cross_entropy(related, inputs.next_sentence_label:reshape(-1))
     else loss = nil end
@@ -121,9 +122,9 @@ end
 function heads.base()
   return function(self, inputs)
     local x, layout, hidden = self:encode(inputs, nil, { hidden_states = wants_hidden(self, inputs) })
-    local pooled = self.pooler and self.pooler(encoder.first_rows(layout, x)) or nil
+    local pooled = self.pooler and self.pooler(layouts.first_rows(layout, x)) or nil
     return Outputs.new({ "last_hidden_state", "pooler_output", "hidden_states" }, { pooler_output = pooled, hidden_states = hidden },
-      { last_hidden_state = function() return encoder.unpack(layout, x) end })
+      { last_hidden_state = function() return layouts.unpack(layout, x) end })
   end
 end
 

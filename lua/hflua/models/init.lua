@@ -10,6 +10,7 @@ local modules = {
   RobertaForTokenClassification = "roberta", RobertaForQuestionAnswering = "roberta",
   DistilBertConfig = "distilbert", DistilBertModel = "distilbert", DistilBertForSequenceClassification = "distilbert",
   DistilBertForMaskedLM = "distilbert", DistilBertForTokenClassification = "distilbert", DistilBertForQuestionAnswering = "distilbert",
+  GPT2Config = "gpt2", GPT2Model = "gpt2", GPT2LMHeadModel = "gpt2", GPT2ForSequenceClassification = "gpt2", GPT2ForTokenClassification = "gpt2",
 }
 
 local models = {}

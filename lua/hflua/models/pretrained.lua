@@ -23,8 +23,8 @@ PreTrainedModel.head_prefixes = {}
 --- Patterns of checkpoint names that carry nothing and are not reported.
 PreTrainedModel.ignored_names = { "position_ids$" }
 
--- Options of a call that are no tensors.
-local call_flags = { output_hidden_states = true }
+-- Arguments of a call that are no tensors, or need not be.
+local call_flags = { output_hidden_states = true, use_cache = true, past_key_values = true, logits_to_keep = true, num_items_in_batch = true, return_dict = true }
 
 -- Error unless `inputs` is a table whose fields are arguments of the model's forward.
 local function check_call(model, inputs)
@@ -81,6 +81,21 @@ function PreTrainedModel:post_init()
     self:init_module(module)
     rawset(module, "has_first_values", true)
   end)
+end
+
+-- The module at a path of field names ("transformer.wte").
+local function module_at(model, path)
+  for field in path:gmatch "[^.]+" do model = model[field] end
+  return model
+end
+
+--- Modules whose weight is that of another, as paths: { { "lm_head", "transformer.wte" } }.
+PreTrainedModel.tied_weights = {}
+
+--- Makes output layers share the weight of the embeddings, where config.tie_word_embeddings says so.
+function PreTrainedModel:tie_weights()
+  if not self.config.tie_word_embeddings then return end
+  for _, pair in ipairs(self.tied_weights) do module_at(self, pair[1]).weight = module_at(self, pair[2]).weight end
 end
 
 --- A model with random weights from a configuration, in training mode as in Python.

@@ -5,6 +5,7 @@ return {
   Parameter = require("hflua.nn.parameter").Parameter,
   init = require "hflua.nn.parameter",
   Linear = require "hflua.nn.linear",
+  Conv1D = require "hflua.nn.conv1d",
   LayerNorm = require "hflua.nn.layer_norm",
   Embedding = require "hflua.nn.embedding",
   Dropout = require "hflua.nn.dropout",
