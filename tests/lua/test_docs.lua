@@ -195,6 +195,7 @@ end)
 make_folder()
 test_page "README.md"
 test_page "docs/api/models.md"
+test_page "docs/api/pipelines.md"
 test_page "docs/quickstart.md"
 test_page "docs/from_transformers.md"
 for _, page in ipairs(list(("cd %s && ls docs/tutorials/*.md"):format(program.quote(root)))) do test_page(page) end
