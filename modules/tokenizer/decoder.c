@@ -23,7 +23,10 @@ bool hf_strings_add(HfStrings *strings, const char *bytes, size_t size, HfError 
   return hf_buffer_append(&strings->bytes, bytes, size, err) && hf_strings_end(strings, err);
 }
 
-static const HfDecoderKind *const kinds[] = {&hf_decoder_word_piece};
+static const HfDecoderKind *const kinds[] = {
+  &hf_decoder_word_piece, &hf_decoder_replace, &hf_decoder_strip, &hf_decoder_metaspace, &hf_decoder_bpe, &hf_decoder_ctc,
+  &hf_decoder_fuse, &hf_decoder_byte_fallback,
+};
 
 static bool add_step(void *target, const char *type, const cJSON *json, const char *where, HfError *err) {
   HfDecoders *list = target;

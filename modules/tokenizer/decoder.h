@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include "error.h"
 #include "memory.h"
+#include "metaspace.h"
+#include "replace.h"
 
 /* A list of strings in one buffer. */
 typedef struct HfStrings {
@@ -38,6 +40,10 @@ struct HfDecoder {
   const HfDecoderKind *kind;
   char *prefix;
   bool cleanup;
+  char *content, *delimiter; /* what Strip, BPEDecoder and CTC look for */
+  int64_t start, stop;
+  HfMetaspace metaspace;
+  HfReplace replace;
 };
 
 typedef struct HfDecoders {
@@ -53,6 +59,7 @@ bool hf_decoders_apply(const HfDecoders *list, HfStrings *tokens, HfBuffer *out,
 /* Removes the spaces that tokenization put before punctuation and English contractions. */
 bool hf_clean_up_spaces(const char *text, size_t size, bool word_piece, HfBuffer *out, HfError *err);
 
-extern const HfDecoderKind hf_decoder_word_piece;
+extern const HfDecoderKind hf_decoder_word_piece, hf_decoder_replace, hf_decoder_strip, hf_decoder_metaspace, hf_decoder_bpe,
+  hf_decoder_ctc, hf_decoder_fuse, hf_decoder_byte_fallback;
 
 #endif

@@ -6,7 +6,7 @@
 #include "memory.h"
 #include "unicode.h"
 
-static const HfModelKind *const kinds[] = {&hf_model_word_piece};
+static const HfModelKind *const kinds[] = {&hf_model_word_piece, &hf_model_word_level, &hf_model_unigram};
 
 void hf_tokens_free(HfTokens *tokens) {
   hf_free(tokens->ids);
@@ -102,21 +102,25 @@ static bool find_kind(HfModel *model, const cJSON *json, const char *where, HfEr
   return hf_component_unknown(err, where, "model", type);
 }
 
+static bool read_vocab(HfModel *model, const cJSON *vocab, const cJSON *json, const char *text, size_t size, const char *where, HfError *err) {
+  if (!vocab && text && !model->kind->read_vocab) return hf_vocab_read_lines(&model->vocab, text, size, where, err);
+  if (!vocab) return hf_json_require(json, "vocab", where, err) != NULL;
+  if (model->kind->read_vocab) return model->kind->read_vocab(model, vocab, where, err);
+  if (!cJSON_IsObject(vocab)) return hf_json_mismatch(vocab, "vocab", "object", where, err);
+  return read_vocab_object(&model->vocab, vocab, where, err);
+}
+
 bool hf_model_read(HfModel *model, const cJSON *json, const char *vocab_text, size_t vocab_size, const char *where, HfError *err) {
   if (!cJSON_IsObject(json)) return hf_json_mismatch(json, "model", "object", where, err);
   model->unk_id = -1;
   if (!find_kind(model, json, where, err)) return false;
-  const cJSON *vocab = hf_json_find(json, "vocab");
-  if (vocab && !cJSON_IsObject(vocab)) return hf_json_mismatch(vocab, "vocab", "object", where, err);
-  if (!vocab && !vocab_text) return hf_json_require(json, "vocab", where, err) != NULL;
-  bool done = vocab ? read_vocab_object(&model->vocab, vocab, where, err)
-                    : hf_vocab_read_lines(&model->vocab, vocab_text, vocab_size, where, err);
-  return done && model->kind->read(model, json, where, err);
+  return read_vocab(model, hf_json_find(json, "vocab"), json, vocab_text, vocab_size, where, err) && model->kind->read(model, json, where, err);
 }
 
 void hf_model_free(HfModel *model) {
   if (model->kind && model->kind->release) model->kind->release(model);
   hf_vocab_free(&model->vocab);
   hf_free(model->unk_token);
+  hf_free(model->scores);
   *model = (HfModel){0};
 }

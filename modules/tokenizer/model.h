@@ -4,6 +4,7 @@
 #define HF_MODEL_H
 #include <cjson/cJSON.h>
 #include "text.h"
+#include "trie.h"
 #include "vocab.h"
 
 /* Tokens of one or more texts. With `detailed`, offsets and words are kept too. Zero-initialise; hf_tokens_free. */
@@ -31,7 +32,9 @@ typedef struct HfModelKind {
   bool (*read)(HfModel *self, const cJSON *json, const char *where, HfError *err); /* the vocabulary is read already */
   /* Adds the tokens of one word. */
   bool (*tokenize)(const HfModel *self, const char *word, size_t size, HfTokens *out, HfError *err);
-  void (*release)(HfModel *self);
+  void (*release)(HfModel *self); /* NULL: nothing is owned */
+  /* Reads a vocabulary that is a list of tokens with scores; NULL: it is an object of ids. */
+  bool (*read_vocab)(HfModel *self, const cJSON *vocab, const char *where, HfError *err);
 } HfModelKind;
 
 struct HfModel {
@@ -39,12 +42,19 @@ struct HfModel {
   HfVocab vocab;
   int32_t unk_id; /* -1: the vocabulary has none */
   char *unk_token;
+  double *scores; /* (limit) of each token; NULL: they have none */
   struct {
     char *prefix;          /* of tokens that continue a word */
     size_t prefix_size;
     uint64_t prefix_hash;
     int64_t max_characters;
   } word_piece;
+  struct {
+    HfTrie trie;
+    double unk_score;
+    bool byte_fallback;
+    int32_t byte_ids[256]; /* -1: the vocabulary has no token for this byte */
+  } unigram;
 };
 
 /* vocab_text: the lines of a vocab.txt, used when `json` has no vocabulary of its own; NULL: none. Free also after an
@@ -55,6 +65,6 @@ void hf_model_free(HfModel *model);
 /* vocab.txt: the token of line i has id i. */
 bool hf_vocab_read_lines(HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err);
 
-extern const HfModelKind hf_model_word_piece;
+extern const HfModelKind hf_model_word_piece, hf_model_word_level, hf_model_unigram;
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef HF_NORMALIZER_H
 #define HF_NORMALIZER_H
 #include <cjson/cJSON.h>
+#include "replace.h"
 #include "text.h"
 
 typedef struct HfNormalizer HfNormalizer;
@@ -22,6 +23,13 @@ struct HfNormalizer {
     struct { bool clean_text, handle_chinese_chars, strip_accents, lowercase; } bert;
     struct { bool left, right; } strip;
     struct { char *content; } prepend;
+    HfReplace replace;
+    struct {
+      uint32_t *units; /* (unit_count) a double array */
+      size_t unit_count;
+      char *texts;     /* (texts_size) each ended by NUL */
+      size_t texts_size;
+    } precompiled;
   };
 };
 
@@ -40,7 +48,8 @@ void hf_normalizer_scratch_free(HfNormalizerScratch *scratch);
 bool hf_normalizers_apply(const HfNormalizers *list, HfSpan in, HfText *out, HfNormalizerScratch *scratch, HfError *err);
 
 extern const HfNormalizerKind hf_normalizer_bert, hf_normalizer_lowercase, hf_normalizer_strip, hf_normalizer_strip_accents,
-  hf_normalizer_nmt, hf_normalizer_prepend, hf_normalizer_nfc, hf_normalizer_nfd, hf_normalizer_nfkc, hf_normalizer_nfkd;
+  hf_normalizer_nmt, hf_normalizer_prepend, hf_normalizer_replace, hf_normalizer_precompiled, hf_normalizer_nfc,
+  hf_normalizer_nfd, hf_normalizer_nfkc, hf_normalizer_nfkd;
 
 /* Appends the decomposition of `in` in canonical order, without the characters whose property set meets `drop`, in lower
  * case when asked for. */

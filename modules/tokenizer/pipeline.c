@@ -44,7 +44,7 @@ static bool run_model(const HfTokenizer *t, HfWorkspace *w, int32_t word, HfErro
 }
 
 static bool run_general(const HfTokenizer *t, HfWorkspace *w, HfSpan text, int32_t word, bool split_special, HfError *err) {
-  hf_pieces_clear(&w->pieces, w->tokens.detailed);
+  hf_pieces_clear(&w->pieces, text.origin != NULL);
   for (size_t i = 0; i < w->raw.count; i++)
     if (!normalize_piece(t, w, text, w->raw.items[i], split_special, err)) return false;
   return hf_pre_tokenizers_apply(&t->pre_tokenizers, &w->pieces, &w->spare, err) && run_model(t, w, word, err);
@@ -66,7 +66,7 @@ bool hf_pipeline_run(const HfTokenizer *t, HfWorkspace *w, HfInput text, int32_t
   if (!hf_utf8_valid(text.bytes, text.size, &bad))
     return hf_error_set(err, "text is not UTF-8: byte 0x%02x at %zu", (unsigned char)text.bytes[bad], bad);
   HfSpan span = {text.bytes, text.size, NULL};
-  if (w->tokens.detailed) {
+  if (w->tokens.detailed || t->pre_tokenizers.use_origins) {
     hf_text_clear(&w->source, true);
     if (!hf_text_append_original(&w->source, text.bytes, text.size, 0, err)) return false;
     span = hf_text_span(&w->source, 0, text.size);

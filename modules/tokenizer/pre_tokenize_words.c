@@ -85,9 +85,9 @@ static bool split_delimiter(const HfPreTokenizer *self, HfSpan in, size_t base, 
   return split_characters(0, self->delimiter, HF_SPLIT_REMOVED, in, base, out, err);
 }
 
-const HfPreTokenizerKind hf_pre_tokenizer_bert = {"BertPreTokenizer", NULL, split_bert, NULL};
-const HfPreTokenizerKind hf_pre_tokenizer_whitespace = {"Whitespace", NULL, split_whitespace, NULL};
-const HfPreTokenizerKind hf_pre_tokenizer_whitespace_split = {"WhitespaceSplit", NULL, split_whitespace_split, NULL};
-const HfPreTokenizerKind hf_pre_tokenizer_punctuation = {"Punctuation", read_punctuation, split_punctuation, NULL};
-const HfPreTokenizerKind hf_pre_tokenizer_digits = {"Digits", read_digits, split_digits, NULL};
-const HfPreTokenizerKind hf_pre_tokenizer_char_delimiter = {"CharDelimiterSplit", read_delimiter, split_delimiter, NULL};
+const HfPreTokenizerKind hf_pre_tokenizer_bert = {.type = "BertPreTokenizer", .split = split_bert};
+const HfPreTokenizerKind hf_pre_tokenizer_whitespace = {.type = "Whitespace", .split = split_whitespace};
+const HfPreTokenizerKind hf_pre_tokenizer_whitespace_split = {.type = "WhitespaceSplit", .split = split_whitespace_split};
+const HfPreTokenizerKind hf_pre_tokenizer_punctuation = {.type = "Punctuation", .read = read_punctuation, .split = split_punctuation};
+const HfPreTokenizerKind hf_pre_tokenizer_digits = {.type = "Digits", .read = read_digits, .split = split_digits};
+const HfPreTokenizerKind hf_pre_tokenizer_char_delimiter = {.type = "CharDelimiterSplit", .read = read_delimiter, .split = split_delimiter};

@@ -7,7 +7,8 @@
 
 static const HfPreTokenizerKind *const kinds[] = {
   &hf_pre_tokenizer_bert, &hf_pre_tokenizer_whitespace, &hf_pre_tokenizer_whitespace_split, &hf_pre_tokenizer_punctuation,
-  &hf_pre_tokenizer_digits, &hf_pre_tokenizer_char_delimiter,
+  &hf_pre_tokenizer_digits, &hf_pre_tokenizer_char_delimiter, &hf_pre_tokenizer_metaspace, &hf_pre_tokenizer_fixed_length,
+  &hf_pre_tokenizer_unicode_scripts,
 };
 
 static const HfPreTokenizerKind *find_kind(const char *type) {
@@ -24,7 +25,9 @@ static bool add_step(void *target, const char *type, const cJSON *json, const ch
   HfPreTokenizer *step = &list->steps[list->count++];
   memset(step, 0, sizeof *step);
   step->kind = kind;
-  return !kind->read || kind->read(step, json, where, err);
+  if (kind->read && !kind->read(step, json, where, err)) return false;
+  list->use_origins |= step->use_origins;
+  return true;
 }
 
 bool hf_pre_tokenizers_read(HfPreTokenizers *list, const cJSON *json, const char *where, HfError *err) {
@@ -38,24 +41,43 @@ void hf_pre_tokenizers_free(HfPreTokenizers *list) {
   *list = (HfPreTokenizers){0};
 }
 
-static bool apply_step(const HfPreTokenizer *step, const HfPieces *in, HfPieceList *out, HfError *err) {
-  for (size_t i = 0; i < in->list.count; i++) {
-    HfPiece piece = in->list.items[i];
+static bool split_pieces(const HfPreTokenizer *step, HfPieces *pieces, HfPieces *spare, HfError *err) {
+  spare->list.count = 0;
+  for (size_t i = 0; i < pieces->list.count; i++) {
+    HfPiece piece = pieces->list.items[i];
     bool done = piece.token >= 0
-      ? hf_piece_add(out, piece.begin, piece.end, piece.token, err)
-      : step->kind->split(step, hf_text_span(&in->text, piece.begin, piece.end), piece.begin, out, err);
+      ? hf_piece_add(&spare->list, piece.begin, piece.end, piece.token, err)
+      : step->kind->split(step, hf_text_span(&pieces->text, piece.begin, piece.end), piece.begin, &spare->list, err);
     if (!done) return false;
   }
+  HfPieceList done = spare->list;
+  spare->list = pieces->list;
+  pieces->list = done;
+  return true;
+}
+
+static bool copy_piece(HfPieces *out, HfSpan text, int32_t token, HfError *err) {
+  size_t begin = out->text.size;
+  return hf_text_append(&out->text, text, err) && hf_piece_add(&out->list, begin, out->text.size, token, err);
+}
+
+static bool rewrite_pieces(const HfPreTokenizer *step, HfPieces *pieces, HfPieces *spare, HfError *err) {
+  hf_pieces_clear(spare, pieces->text.tracked);
+  for (size_t i = 0; i < pieces->list.count; i++) {
+    HfPiece piece = pieces->list.items[i];
+    HfSpan span = hf_text_span(&pieces->text, piece.begin, piece.end);
+    if (!(piece.token >= 0 ? copy_piece(spare, span, piece.token, err) : step->kind->rewrite(step, span, spare, err))) return false;
+  }
+  HfPieces done = *spare;
+  *spare = *pieces;
+  *pieces = done;
   return true;
 }
 
 bool hf_pre_tokenizers_apply(const HfPreTokenizers *list, HfPieces *pieces, HfPieces *spare, HfError *err) {
   for (size_t i = 0; i < list->count; i++) {
-    spare->list.count = 0;
-    if (!apply_step(&list->steps[i], pieces, &spare->list, err)) return false;
-    HfPieceList done = spare->list;
-    spare->list = pieces->list;
-    pieces->list = done;
+    const HfPreTokenizer *step = &list->steps[i];
+    if (!(step->kind->split ? split_pieces : rewrite_pieces)(step, pieces, spare, err)) return false;
   }
   return true;
 }

@@ -3,6 +3,7 @@
 #ifndef HF_PRE_TOKENIZER_H
 #define HF_PRE_TOKENIZER_H
 #include <cjson/cJSON.h>
+#include "metaspace.h"
 #include "text.h"
 
 typedef enum HfSplitBehavior {
@@ -14,31 +15,38 @@ typedef struct HfPreTokenizer HfPreTokenizer;
 typedef struct HfPreTokenizerKind {
   const char *type;
   bool (*read)(HfPreTokenizer *self, const cJSON *json, const char *where, HfError *err); /* NULL: no options */
-  /* Adds the pieces of `in`, which begins at byte `base` of its text. */
+  /* One of two. Adds the pieces of `in`, which begins at byte `base` of its text. */
   bool (*split)(const HfPreTokenizer *self, HfSpan in, size_t base, HfPieceList *out, HfError *err);
-  void (*release)(HfPreTokenizer *self);
+  /* Appends the changed text of `in` and its pieces. */
+  bool (*rewrite)(const HfPreTokenizer *self, HfSpan in, HfPieces *out, HfError *err);
+  void (*release)(HfPreTokenizer *self); /* NULL: nothing is owned */
 } HfPreTokenizerKind;
 
 struct HfPreTokenizer {
   const HfPreTokenizerKind *kind;
   HfSplitBehavior behavior;
   bool individual_digits;
+  bool use_origins; /* set by read: see HfPreTokenizers */
   uint32_t delimiter;
+  int64_t length;
+  HfMetaspace metaspace;
 };
 
 typedef struct HfPreTokenizers {
   HfPreTokenizer *steps;
   size_t count, capacity;
+  bool use_origins; /* a step asks where its text stood: origins must be kept */
 } HfPreTokenizers;
 
 bool hf_pre_tokenizers_read(HfPreTokenizers *list, const cJSON *json, const char *where, HfError *err);
 void hf_pre_tokenizers_free(HfPreTokenizers *list);
 
-/* Cuts every piece of `pieces` that is not an added token; `spare` is working room. */
+/* Cuts every piece of `pieces` that is not an added token, and may change the text; `spare` is working room. */
 bool hf_pre_tokenizers_apply(const HfPreTokenizers *list, HfPieces *pieces, HfPieces *spare, HfError *err);
 
 extern const HfPreTokenizerKind hf_pre_tokenizer_bert, hf_pre_tokenizer_whitespace, hf_pre_tokenizer_whitespace_split,
-  hf_pre_tokenizer_punctuation, hf_pre_tokenizer_digits, hf_pre_tokenizer_char_delimiter;
+  hf_pre_tokenizer_punctuation, hf_pre_tokenizer_digits, hf_pre_tokenizer_char_delimiter, hf_pre_tokenizer_metaspace,
+  hf_pre_tokenizer_fixed_length, hf_pre_tokenizer_unicode_scripts;
 
 /* Turns matches into pieces as the behavior says. Feed all parts of the text in order, then finish. */
 typedef struct HfSplitter {

@@ -27,15 +27,19 @@ static bool put_string(HfBuffer *out, const char *text, size_t size, HfError *er
 }
 
 /* The shortest form that reads back as the same double. */
-static bool put_number(HfBuffer *out, const cJSON *item, HfError *err) {
-  int64_t whole;
+static bool put_double(HfBuffer *out, double value, HfError *err) {
   char text[40];
-  if (hf_json_integer(item, &whole)) return hf_buffer_format(out, err, "%" PRId64, whole);
   for (int digits = 15; digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, item->valuedouble);
-    if (strtod(text, NULL) == item->valuedouble) break;
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    if (strtod(text, NULL) == value) break;
   }
   return put(out, text, err) && (strpbrk(text, ".e") || put(out, ".0", err));
+}
+
+static bool put_number(HfBuffer *out, const cJSON *item, HfError *err) {
+  int64_t whole;
+  if (hf_json_integer(item, &whole)) return hf_buffer_format(out, err, "%" PRId64, whole);
+  return put_double(out, item->valuedouble, err);
 }
 
 static bool put_value(HfBuffer *out, const cJSON *item, int level, HfError *err);
@@ -112,11 +116,27 @@ static bool put_vocabulary(HfBuffer *out, const HfVocab *vocab, HfError *err) {
   return put_line(out, 2, err) && put(out, "}", err);
 }
 
+/* [["token", score], ...]; there are no holes. */
+static bool put_scores(HfBuffer *out, const HfVocab *vocab, const double *scores, HfError *err) {
+  if (!put(out, "[", err)) return false;
+  for (size_t id = 0; id < vocab->limit; id++) {
+    size_t size = 0;
+    const char *token = hf_vocab_token(vocab, (int64_t)id, &size);
+    if ((id && !put(out, ",", err)) || !put_line(out, 3, err) || !put(out, "[", err) || !put_line(out, 4, err)) return false;
+    if (!put_string(out, token, size, err) || !put(out, ",", err) || !put_line(out, 4, err)) return false;
+    if (!put_double(out, scores[id], err) || !put_line(out, 3, err) || !put(out, "]", err)) return false;
+  }
+  return put_line(out, 2, err) && put(out, "]", err);
+}
+
 static bool put_model(HfBuffer *out, const HfTokenizer *t, const cJSON *json, HfError *err) {
   if (!put(out, "{", err)) return false;
   for (const cJSON *child = json->child; child; child = child->next)
     if (!put_field(out, child->string, 2, err) || !put_value(out, child, 2, err) || !put(out, ",", err)) return false;
-  return put_field(out, "vocab", 2, err) && put_vocabulary(out, &t->model.vocab, err) && put_line(out, 1, err) && put(out, "}", err);
+  const HfModel *model = &t->model;
+  bool done = put_field(out, "vocab", 2, err) &&
+              (model->scores ? put_scores(out, &model->vocab, model->scores, err) : put_vocabulary(out, &model->vocab, err));
+  return done && put_line(out, 1, err) && put(out, "}", err);
 }
 
 bool hf_tokenizer_write_json(const HfTokenizer *t, HfBuffer *out, HfError *err) {

@@ -152,9 +152,24 @@ for name, case in pairs(options_golden.cases) do
   end
 end
 
-for _, name in ipairs { "wordpiece_bert", "wordpiece_digits", "wordpiece_added_normalized" } do
+for _, name in ipairs { "wordpiece_bert", "wordpiece_digits", "wordpiece_added_normalized", "unigram_xlmr" } do
   t.test("trained/" .. name, function() check_trained(shared .. "/trained/" .. name, texts) end)
 end
+
+-- The rows of this one are cut and padded as its tokenizer.json says, which transformers' tokenizers leave to the caller.
+t.test("trained/wordlevel", function()
+  local folder = shared .. "/trained/wordlevel"
+  local expected, tok = load(folder .. "/expected.json"), tokenizer.PreTrainedTokenizerFast(folder .. "/tokenizer.json")
+  tok.pad_token = "[PAD]"
+  local function padded(enc) return tok:pad(enc, { padding = "max_length", max_length = 12 }).input_ids end
+  for i, index in ipairs(expected.text_indices) do
+    t.same(padded(tok(texts[index + 1], { truncation = true, max_length = 24 })), expected.encodings[i].ids, ("%q"):format(texts[index + 1]))
+  end
+  for i, pair in ipairs(expected.pairs) do
+    t.same(padded(tok(texts[pair.a + 1], texts[pair.b + 1], { truncation = true, max_length = 24 })), pair.ids, "pair " .. i)
+  end
+  for i, encoding in ipairs(expected.encodings) do t.same(tok:decode(encoding.ids), expected.decode[i], "decode " .. i) end
+end)
 
 -- Normalizers and pre-tokenizers alone: those there are; the names of the others are shown.
 local core = require "hflua.core.tokenizer"
