@@ -11,6 +11,22 @@ local splits = require "hflua.datasets.splits"
 
 local load = {}
 
+-- Datasets that are made of files of their own kinds: name -> { module, field of the module }
+local named = {
+  ["kkawamu1/shakespeares_sonnets"] = { "sonnets" }, ["shakespeares_sonnets"] = { "sonnets" },
+  ["cnn_dailymail"] = { "cnn_dailymail" }, ["abisee/cnn_dailymail"] = { "cnn_dailymail" }, ["ccdv/cnn_dailymail"] = { "cnn_dailymail" },
+  ["imdb"] = { "reviews", "imdb" }, ["stanfordnlp/imdb"] = { "reviews", "imdb" },
+  ["yelp_review_full"] = { "reviews", "yelp" }, ["Yelp/yelp_review_full"] = { "reviews", "yelp" },
+}
+
+-- The loader of a named dataset: { load(format, { split = paths }), needs = what to give it }; nil for other names.
+local function loader_of(name)
+  local entry = named[name]
+  if not entry then return nil end
+  local module = require("hflua.datasets." .. entry[1])
+  return entry[2] and module[entry[2]] or module
+end
+
 local where_options = { "name", "data_files", "data_dir", "split", "revision", "trust_remote_code", "token", "download_mode" }
 
 -- ---- lists of files
@@ -71,14 +87,15 @@ local function split_of_name(name)
   end
 end
 
--- Adds the data files of a folder to found[format][split]; `inherited` is the split that the folder's name tells.
-local function scan_folder(folder, found, inherited, depth)
+-- Adds the data files of a folder to found[format][split]; `inherited` is the split that the folder's name tells. extensions: the
+-- format of each extension.
+local function scan_folder(folder, found, inherited, depth, extensions)
   for _, name in ipairs(file_system.list(folder)) do
     local path, extension = folder .. "/" .. name, name:match("%.(%w+)$")
-    local format = extension and format_of_extension[extension:lower()]
+    local format = extension and extensions[extension:lower()]
     local split = split_of_name((name:gsub("%.%w+$", ""))) or inherited
     if name:sub(1, 1) ~= "." and is_folder(path) and depth < 2 then
-      scan_folder(path, found, split, depth + 1)
+      scan_folder(path, found, split, depth + 1, extensions)
     elseif format and is_file(path) and not name:lower():match("^readme") and name ~= "dataset_infos.json" and name ~= "dataset_info.json" then
       found[format] = found[format] or { count = 0, splits = {} }
       local own = found[format].splits
@@ -89,14 +106,19 @@ local function scan_folder(folder, found, inherited, depth)
   end
 end
 
--- The format most files of a folder have, and { split = paths }; nil when there are none.
-local function files_of_folder(folder)
-  local found, best = {}, nil
-  scan_folder(folder, found, nil, 0)
+-- The format most files of a folder have, and { split = paths }; nil when there are none. more: extensions beside the common ones,
+-- for files that count only where there are none of a common format.
+local function files_of_folder(folder, more)
+  local found, best, extensions = {}, nil, {}
+  for _, list in ipairs { more or {}, format_of_extension } do
+    for extension, format in pairs(list) do extensions[extension] = format end
+  end
+  scan_folder(folder, found, nil, 0, extensions)
   for _, format in ipairs(files.formats) do
     if found[format] and (not best or found[format].count > found[best].count) then best = format end
   end
-  if best then return best, found[best].splits end
+  if not best and more then _, best = next(more) end
+  if found[best] then return best, found[best].splits end
 end
 
 -- ---- putting together
@@ -118,7 +140,7 @@ local function load_format(format, opts)
   if opts.data_files then return read_splits(format, files_of_option(opts.data_files, opts.data_dir), opts) end
   if not opts.data_dir then errors.raise("load_dataset: \"%s\" needs data_files or data_dir", format) end
   local found = {}
-  scan_folder(opts.data_dir, found, nil, 0)
+  scan_folder(opts.data_dir, found, nil, 0, format_of_extension)
   local own = found[format] or found[format == "jsonl" and "json" or format]
   if not own then errors.raise("load_dataset: %s: no %s files in this folder", opts.data_dir, format) end
   return read_splits(format, own.splits, opts)
@@ -170,7 +192,26 @@ local function load_mrpc(opts)
   return mrpc.load(folder)
 end
 
+-- A named dataset from data_files, data_dir or what the local cache holds of it.
+local function load_named(loader, name, opts)
+  options.check("load_dataset", opts, where_options)
+  if opts.data_files then
+    local by_split = files_of_option(opts.data_files, opts.data_dir)
+    local _, paths = next(by_split)
+    local extension = (paths[1]:match("%.(%w+)$") or ""):lower()
+    return loader.load((loader.extensions or {})[extension] or format_of_extension[extension] or "text", by_split)
+  end
+  local folder = opts.data_dir or (is_folder(name) and name) or hub.find(name, { kind = "dataset", revision = opts.revision })
+  if not folder then not_found(name, nil, "it is made of local files: " .. loader.needs) end
+  if not is_folder(folder) then errors.raise("load_dataset: '%s': no such folder: %s", name, folder) end
+  local format, by_split = files_of_folder(folder, loader.extensions)
+  if not format then errors.raise("load_dataset: '%s': %s: no files of it in this folder; give %s", name, folder, loader.needs) end
+  return loader.load(format, by_split)
+end
+
 local function load_name(name, config, opts)
+  local loader = loader_of(name)
+  if loader then return load_named(loader, name, opts) end
   if name == "glue" or name == "nyu-mll/glue" then
     if config == "mrpc" then return load_mrpc(opts) end
   end
