@@ -84,10 +84,21 @@ HfTensor *hf_linear(HfTensor *x, HfTensor *weight, HfTensor *bias, HfActivation 
 HfTensor *hf_layer_norm(HfTensor *x, HfTensor *residual, HfTensor *weight, HfTensor *bias, int dims,
                         double eps, double dropout, HfError *err);
 HfTensor *hf_rms_norm(HfTensor *x, HfTensor *weight, int dims, double eps, HfError *err);
-/* Packed attention: q (Nq, heads, D), k, v (Nk, kv_heads, D), views allowed when heads are D apart; cu_*
- * int32 on the host, B+1 long. */
-HfTensor *hf_attention(HfTensor *q, HfTensor *k, HfTensor *v, const int32_t *cu_q, const int32_t *cu_k,
-                       int64_t sequences, int causal, double scale, double dropout, HfError *err);
+/* x (N, heads, D) with the pairs (i, i + D/2) of each head turned; cosine, sine (N, D/2) */
+HfTensor *hf_rotary(HfTensor *x, HfTensor *cosine, HfTensor *sine, HfError *err);
+
+/* Sequences packed one after another, and what attention does over them. cu_*: int32 on the host, count + 1 entries; causal as in
+ * HfAttention. */
+typedef struct HfSequences {
+  int64_t count;
+  const int32_t *cu_q, *cu_k;
+  int causal;
+  double scale, dropout;
+} HfSequences;
+/* q (Nq, heads, D), k, v (Nk, kv_heads, D), views allowed when heads are D apart */
+HfTensor *hf_attention(HfTensor *q, HfTensor *k, HfTensor *v, const HfSequences *sequences, HfError *err);
+/* The same of one matrix (N, 3 C) that holds q, k and v side by side: (N, C). Nothing is copied, and it gets one gradient. */
+HfTensor *hf_attention_joined(HfTensor *qkv, int64_t heads, const HfSequences *sequences, HfError *err);
 
 /* ---- losses (ops_loss.c) */
 typedef enum HfReduction { HF_REDUCE_NONE, HF_REDUCE_MEAN, HF_REDUCE_SUM } HfReduction;

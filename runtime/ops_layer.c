@@ -146,11 +146,51 @@ HfTensor *hf_rms_norm(HfTensor *x, HfTensor *weight, int dims, double eps, HfErr
   return hf_back_to(y, x->dtype, err);
 }
 
-/* ---- attention over packed sequences; saved: q, k, v, out, lse. The context owns a copy of the offsets. */
+/* ---- rotary positions; saved: cosine, sine. The gradient is turned back. */
+
+/* A copy of x (N, heads, D), float32, turned. */
+static HfTensor *turned(HfTensor *x, HfTensor *cosine, HfTensor *sine, bool inverse, HfError *err) {
+  HfTensor *f = hf_float_contiguous(x, err), *y = f ? hf_empty_like(f, err) : NULL;
+  if (y) {
+    const HfKernels *k = hf_tensor_kernels(y);
+    HfStatus status = k->copy(hf_tensor_data(y), hf_tensor_data(f), hf_tensor_bytes(y));
+    if (status == HF_OK)
+      status = k->rotary(hf_tensor_data(y), HF_FLOAT32, hf_tensor_data(cosine), hf_tensor_data(sine), x->shape[0], x->shape[1],
+                         x->shape[2], x->shape[1] * x->shape[2], inverse);
+    if (!hf_check(status, "rotary", y, err)) y = hf_then(y, NULL);
+  }
+  return hf_then(f, y);
+}
+
+static bool rotary_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
+  return (dinp[0] = turned(dout[0], node->saved[0], node->saved[1], true, err)) != NULL;
+}
+static const HfOperation rotary_operation = {"rotary", rotary_backward, NULL};
+
+static bool check_rotary(const HfTensor *x, const HfTensor *angles, HfError *err) {
+  char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
+  if (x->ndim != 3 || x->shape[2] % 2 || angles->ndim != 2 || angles->shape[0] != x->shape[0] || angles->shape[1] != x->shape[2] / 2)
+    return hf_error_set(err, "rotary: expected x (N, heads, D), D even, and cosine and sine (N, D/2): x %s, found %s",
+                        hf_tensor_describe(x, a), hf_tensor_describe(angles, b));
+  return hf_same_device("rotary", x, angles, err);
+}
+
+HfTensor *hf_rotary(HfTensor *x, HfTensor *cosine, HfTensor *sine, HfError *err) {
+  if (!x || !cosine || !sine || !check_rotary(x, cosine, err) || !check_rotary(x, sine, err)) return NULL;
+  HfTensor *in[2] = {cosine, sine}, *f[2] = {NULL}, *y = NULL;
+  if (float_operands(f, in, 2, err)) y = turned(x, f[0], f[1], false, err);
+  y = hf_recorded(y, HF_OK, &(HfRecord){&rotary_operation, HF_INPUTS(x), HF_SAVED(f[0], f[1])}, err);
+  hf_tensor_release(f[0]), hf_tensor_release(f[1]);
+  return hf_back_to(y, x->dtype, err);
+}
+
+/* ---- attention over packed sequences; saved: q, k, v, out, lse. The context owns a copy of the offsets. q, k and v are three
+ * operands, or views of one that holds them side by side. */
 
 typedef struct AttentionContext {
   HfAttention a;
   int32_t *offsets; /* cu_q then cu_k */
+  bool joined;
 } AttentionContext;
 
 static void attention_release(void *context) { hf_free(((AttentionContext *)context)->offsets); }
@@ -160,28 +200,47 @@ static void set_operands(HfAttention *a, HfTensor *q, HfTensor *k, HfTensor *v) 
   a->q_stride = q->stride[0], a->k_stride = k->stride[0], a->v_stride = v->stride[0];
 }
 
-/* Views of a wider matrix are copied first, so that operands and gradients have the same strides. */
-static bool attention_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
-  AttentionContext *c = node->context;
-  HfTensor *q = node->saved[0], *k = node->saved[1], *v = node->saved[2], *out = node->saved[3],
-           *d[3] = {NULL};
-  HfTensor *g = hf_float_contiguous(dout[0], err);
-  bool ok = g != NULL;
-  HfAttention a = c->a;
-  set_operands(&a, q, k, v);
-  for (int i = 0; i < 3 && ok; i++) ok = (d[i] = hf_empty_like(node->saved[i], err)) != NULL;
+/* The gradients d of three operands. Views of a wider matrix are copied first, so that operands and gradients have the same
+ * strides. */
+static bool apart_backward(HfNode *node, HfTensor *g, HfTensor **d, HfError *err) {
+  HfAttention a = ((AttentionContext *)node->context)->a;
+  HfTensor *contiguous[3] = {NULL};
+  bool ok = true;
+  for (int i = 0; i < 3 && ok; i++)
+    ok = (d[i] = hf_empty_like(node->saved[i], err)) && (contiguous[i] = hf_contiguous(node->saved[i], err));
   if (ok) {
-    HfTensor *contiguous[3] = {NULL};
-    for (int i = 0; i < 3 && ok; i++) ok = (contiguous[i] = hf_contiguous(node->saved[i], err)) != NULL;
-    if (ok) set_operands(&a, contiguous[0], contiguous[1], contiguous[2]);
-    ok = ok && hf_check(hf_tensor_kernels(g)->attention_backward(
-                            hf_tensor_data(d[0]), hf_tensor_data(d[1]), hf_tensor_data(d[2]),
-                            hf_tensor_data(g), hf_tensor_data(out), hf_tensor_data(node->saved[4]), &a),
-                        "attention", g, err);
-    for (int i = 0; i < 3; i++) hf_tensor_release(contiguous[i]);
+    set_operands(&a, contiguous[0], contiguous[1], contiguous[2]);
+    ok = hf_check(hf_tensor_kernels(g)->attention_backward(hf_tensor_data(d[0]), hf_tensor_data(d[1]), hf_tensor_data(d[2]),
+                                                           hf_tensor_data(g), hf_tensor_data(node->saved[3]),
+                                                           hf_tensor_data(node->saved[4]), &a),
+                  "attention", g, err);
   }
+  for (int i = 0; i < 3; i++) {
+    hf_tensor_release(contiguous[i]);
+    if (!ok) d[i] = hf_then(d[i], NULL);
+  }
+  return ok;
+}
+
+/* The gradient of the operand whose views q, k and v are: one matrix, its three parts written in place. */
+static bool joined_backward(HfNode *node, HfTensor *g, HfTensor **d, HfError *err) {
+  HfAttention a = ((AttentionContext *)node->context)->a;
+  HfTensor *q = node->saved[0], *k = node->saved[1], *v = node->saved[2];
+  HfTensor *whole = hf_empty_as(g, HF_FLOAT32, 2, (int64_t[]){q->shape[0], q->stride[0]}, err);
+  float *first = whole ? hf_tensor_data(whole) : NULL;
+  set_operands(&a, q, k, v);
+  bool ok = whole && hf_check(hf_tensor_kernels(g)->attention_backward(first, first + (k->offset - q->offset),
+                                                                       first + (v->offset - q->offset), hf_tensor_data(g),
+                                                                       hf_tensor_data(node->saved[3]), hf_tensor_data(node->saved[4]), &a),
+                              "attention", g, err);
+  return d[0] = ok ? whole : hf_then(whole, NULL), ok;
+}
+
+static bool attention_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
+  HfTensor *g = hf_float_contiguous(dout[0], err);
+  bool joined = ((AttentionContext *)node->context)->joined;
+  bool ok = g && (joined ? joined_backward(node, g, dinp, err) : apart_backward(node, g, dinp, err));
   hf_tensor_release(g);
-  for (int i = 0; i < 3; i++) dinp[i] = ok ? d[i] : hf_then(d[i], NULL);
   return ok;
 }
 static const HfOperation attention_operation = {"attention", attention_backward, attention_release};
@@ -209,43 +268,71 @@ static HfTensor *head_operand(HfTensor *t, HfError *err) {
   return usable ? (hf_tensor_retain(t), t) : hf_float_contiguous(t, err);
 }
 
-static HfTensor *attention_float(HfTensor *const *in, AttentionContext *c, HfError *err) {
-  HfTensor *q = in[0], *out = hf_empty_like(q, err), *lse = hf_empty_as(q, HF_FLOAT32, 2, q->shape, err);
+/* out of q, k, v (in), recorded for the operands it came from: these three, or the one that holds them. */
+static HfTensor *attention_float(HfTensor *const *in, HfTensor *joined, AttentionContext *c, HfError *err) {
+  HfTensor *q = in[0], *out = hf_empty_as(q, HF_FLOAT32, 3, q->shape, err), *lse = hf_empty_as(q, HF_FLOAT32, 2, q->shape, err);
   set_operands(&c->a, q, in[1], in[2]);
   c->a.out_stride = q->shape[1] * q->shape[2];
   HfStatus status =
       out && lse ? hf_tensor_kernels(q)->attention(hf_tensor_data(out), hf_tensor_data(lse), &c->a) : HF_OK;
-  HfRecord record = {&attention_operation, .inputs = in, .input_count = 3,
+  HfRecord record = {&attention_operation, .inputs = joined ? &joined : in, .input_count = joined ? 1 : 3,
                      HF_SAVED(q, in[1], in[2], out, lse), HF_CONTEXT(*c)};
   out = hf_recorded(lse ? out : hf_then(out, NULL), status, &record, err);
   hf_tensor_release(lse);
   return out;
 }
 
-HfTensor *hf_attention(HfTensor *q, HfTensor *k, HfTensor *v, const int32_t *cu_q, const int32_t *cu_k,
-                       int64_t sequences, int causal, double scale, double dropout, HfError *err) {
-  if (!q || !k || !v || !check_attention(q, k, v, cu_q, cu_k, sequences, err)) return NULL;
-  if (!(dropout >= 0 && dropout < 1))
-    return hf_error_set(err, "attention: dropout must be in 0 .. 1, found %g", dropout), NULL;
-  size_t bytes = (size_t)(sequences + 1) * sizeof(int32_t);
-  AttentionContext c = {.offsets = hf_malloc(2 * bytes, "attention", err)};
+/* Attention with a copy of the offsets, which the node comes to own. joined may be NULL. */
+static HfTensor *attention_with(HfTensor *const *in, HfTensor *joined, const HfSequences *s, HfError *err) {
+  HfTensor *q = in[0], *k = in[1];
+  if (!check_attention(q, k, in[2], s->cu_q, s->cu_k, s->count, err)) return NULL;
+  if (!(s->dropout >= 0 && s->dropout < 1))
+    return hf_error_set(err, "attention: dropout must be in 0 .. 1, found %g", s->dropout), NULL;
+  size_t bytes = (size_t)(s->count + 1) * sizeof(int32_t);
+  AttentionContext c = {.offsets = hf_malloc(2 * bytes, "attention", err), .joined = joined != NULL};
   if (!c.offsets) return NULL;
-  memcpy(c.offsets, cu_q, bytes), memcpy(c.offsets + sequences + 1, cu_k, bytes);
+  memcpy(c.offsets, s->cu_q, bytes), memcpy(c.offsets + s->count + 1, s->cu_k, bytes);
   c.a = (HfAttention){.dtype = HF_FLOAT32,
-                      .sequences = sequences,
+                      .sequences = s->count,
                       .heads = q->shape[1],
                       .kv_heads = k->shape[1],
                       .head_dim = q->shape[2],
                       .cu_q = c.offsets,
-                      .cu_k = c.offsets + sequences + 1,
-                      .causal = causal,
-                      .scale = (float)scale,
-                      .dropout = (float)dropout,
-                      .dropout_key = dropout > 0 ? hf_dropout_key() : 0};
-  HfTensor *in[3] = {head_operand(q, err), head_operand(k, err), head_operand(v, err)}, *out = NULL;
-  if (in[0] && in[1] && in[2]) out = attention_float(in, &c, err);
+                      .cu_k = c.offsets + s->count + 1,
+                      .causal = s->causal,
+                      .scale = (float)s->scale,
+                      .dropout = (float)s->dropout,
+                      .dropout_key = s->dropout > 0 ? hf_dropout_key() : 0};
+  HfTensor *out = attention_float(in, joined, &c, err);
   if (!out || !out->node || out->node->operation != &attention_operation)
     hf_free(c.offsets); /* else the node owns them */
+  return out;
+}
+
+HfTensor *hf_attention(HfTensor *q, HfTensor *k, HfTensor *v, const HfSequences *sequences, HfError *err) {
+  if (!q || !k || !v) return NULL;
+  char text[HF_DESCRIPTION_SIZE];
+  if (q->ndim != 3 || k->ndim != 3 || v->ndim != 3)
+    return hf_error_set(err, "attention: expected q, k, v of 3 dims: q %s", hf_tensor_describe(q, text)), NULL;
+  HfTensor *in[3] = {head_operand(q, err), head_operand(k, err), head_operand(v, err)}, *out = NULL;
+  if (in[0] && in[1] && in[2]) out = attention_with(in, NULL, sequences, err);
   for (int i = 0; i < 3; i++) hf_tensor_release(in[i]);
   return hf_back_to(out, q->dtype, err);
+}
+
+HfTensor *hf_attention_joined(HfTensor *qkv, int64_t heads, const HfSequences *sequences, HfError *err) {
+  char text[HF_DESCRIPTION_SIZE];
+  if (!qkv) return NULL;
+  if (qkv->ndim != 2 || heads < 1 || qkv->shape[1] % (3 * heads))
+    return hf_error_set(err, "attention: expected (N, 3 heads D) with %" PRId64 " heads, found %s", heads, hf_tensor_describe(qkv, text)), NULL;
+  HfTensor *whole = hf_float_contiguous(qkv, err), *in[3] = {NULL}, *out = NULL;
+  int64_t width = qkv->shape[1], C = width / 3, D = C / heads;
+  bool ok = whole != NULL;
+  for (int i = 0; i < 3 && ok; i++)
+    ok = (in[i] = hf_tensor_view(whole, whole->offset + i * C, 3, (int64_t[]){qkv->shape[0], heads, D}, (int64_t[]){width, D, 1}, err)) != NULL;
+  if (ok) out = attention_with(in, whole, sequences, err);
+  for (int i = 0; i < 3; i++) hf_tensor_release(in[i]);
+  hf_tensor_release(whole);
+  out = hf_then(out, out ? hf_reshape(out, 2, (int64_t[]){qkv->shape[0], C}, err) : NULL);
+  return hf_back_to(out, qkv->dtype, err);
 }

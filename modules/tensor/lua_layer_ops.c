@@ -27,6 +27,10 @@ static bool run_rms_norm(HfCall *c, HfError *err) {
   return hf_call_return(c, hf_rms_norm(x, weight, normalized_dims(c, 3, x, weight), hf_call_number_or(c, 2, 1e-6), err));
 }
 
+static bool run_rotary(HfCall *c, HfError *err) {
+  return hf_call_return(c, hf_rotary(hf_call_tensor(c, 0), hf_call_tensor(c, 1), hf_call_tensor(c, 2), err));
+}
+
 /* ---- losses */
 
 static const char *const reductions[] = {"none", "mean", "sum", NULL};
@@ -94,6 +98,7 @@ static bool run_embedding_sum(HfCall *c, HfError *err) {
 const HfLuaOp hf_lua_layer_ops[] = {
     {"layer_norm", run_layer_norm, .names = {"x", "w", "b", "eps", "normalized", "residual", "dropout"}},
     {"rms_norm", run_rms_norm, .names = {"x", "w", "eps", "normalized"}},
+    {"rotary", run_rotary, .names = {"x", "cosine", "sine"}, .required = 3},
     {"cross_entropy", run_cross_entropy,
      .names = {"input", "target", "weight", "reduction", "label_smoothing", "ignore_index", "class_dim", "weighted", "soft"}, .required = 2},
     {"linear_cross_entropy", run_linear_cross_entropy,

@@ -6,16 +6,18 @@
 #define HFL_PLAN "hflua.pack_plan"
 
 /* A userdata whose user value is the table of its fields for Lua. Keys and values are always those of the real tokens; queries
- * are too, or every position of the batch when the plan is whole. cu holds three lists of batch + 1 entries: where each row
- * begins among the real tokens, among the queries, and 0, 1, 2 ... for one query in each row. */
+ * are too, or every position of the batch when the plan is whole. A row is one sequence, or several that cannot see each other.
+ * cu holds four lists: where each sequence begins among the real tokens and among the queries (sequences + 1 entries each), where
+ * each row begins among the queries, and 0, 1, 2 ... for one query in each row (batch + 1 entries each). */
 typedef struct PackPlan {
-  int64_t batch, length, tokens, queries;
+  int64_t batch, length, tokens, queries, sequences;
   int32_t cu[];
 } PackPlan;
 
 static int32_t *cu_keys(PackPlan *plan) { return plan->cu; }
-static int32_t *cu_queries(PackPlan *plan) { return plan->cu + plan->batch + 1; }
-static int32_t *cu_first(PackPlan *plan) { return plan->cu + 2 * (plan->batch + 1); }
+static int32_t *cu_queries(PackPlan *plan) { return plan->cu + plan->sequences + 1; }
+static int32_t *cu_rows(PackPlan *plan) { return plan->cu + 2 * (plan->sequences + 1); }
+static int32_t *cu_first(PackPlan *plan) { return cu_rows(plan) + plan->batch + 1; }
 
 /* Reads the mask (B, T) as bytes into a new userdata at the top; NULL (nothing pushed beyond it) when some value is neither 0 nor 1. */
 static const uint8_t *push_mask(lua_State *L, HfTensor *mask) {
@@ -33,19 +35,45 @@ static const uint8_t *push_mask(lua_State *L, HfTensor *mask) {
   return bytes;
 }
 
-/* Counts the real tokens of each row into the lists; the first row without any (counted from 1), or 0. */
-static int64_t count_tokens(PackPlan *plan, const uint8_t *mask, bool whole) {
-  int64_t empty = 0;
-  cu_keys(plan)[0] = cu_queries(plan)[0] = cu_first(plan)[0] = 0;
-  for (int64_t b = 0; b < plan->batch; b++) {
-    int64_t before = plan->tokens;
-    for (int64_t t = 0; t < plan->length; t++) plan->tokens += mask[b * plan->length + t];
-    if (plan->tokens == before && !empty) empty = b + 1;
-    cu_keys(plan)[b + 1] = (int32_t)plan->tokens;
-    cu_queries(plan)[b + 1] = (int32_t)(whole ? (b + 1) * plan->length : plan->tokens);
-    cu_first(plan)[b + 1] = (int32_t)b + 1;
+/* Position ids (B, T) as whole numbers in a new userdata at the top; NULL, and nothing pushed, without any. */
+static const int64_t *push_positions(lua_State *L, int index, const HfTensor *mask) {
+  HfError err;
+  if (lua_isnoneornil(L, index)) return NULL;
+  HfTensor *given = hfL_check_tensor(L, index);
+  if (!hf_tensor_same_shape(given, mask)) luaL_argerror(L, index, "position ids must have the shape of the mask");
+  HfTensor **box = hfL_new_tensor(L);
+  if (!(*box = hf_cast(given, HF_INT64, &err))) hfL_raise(L, &err);
+  int64_t *numbers = lua_newuserdatauv(L, (size_t)hf_tensor_numel(mask) * sizeof *numbers, 0);
+  if (!hf_tensor_read(*box, numbers, &err)) hfL_raise(L, &err);
+  return numbers;
+}
+
+/* Does another sequence begin at this place of the batch? Where a row begins, and where positions do not go on by one. */
+static bool begins_sequence(const int64_t *positions, int64_t i, int64_t length) {
+  return i % length == 0 || (positions && positions[i] != positions[i - 1] + 1);
+}
+
+static int64_t count_sequences(const int64_t *positions, int64_t batch, int64_t length) {
+  if (!positions) return batch;
+  int64_t count = 0;
+  for (int64_t i = 0; i < batch * length; i++) count += begins_sequence(positions, i, length);
+  return count;
+}
+
+/* Fills the lists; returns the first row without a real token (counted from 1), or 0. */
+static int64_t count_tokens(PackPlan *plan, const uint8_t *mask, const int64_t *positions, bool whole) {
+  int64_t empty = 0, sequence = 0, before = 0;
+  for (int64_t i = 0; i < plan->batch * plan->length; i++) {
+    int64_t queries = whole ? i : plan->tokens;
+    if (begins_sequence(positions, i, plan->length)) cu_keys(plan)[sequence] = (int32_t)plan->tokens, cu_queries(plan)[sequence++] = (int32_t)queries;
+    if (i % plan->length == 0) before = plan->tokens, cu_rows(plan)[i / plan->length] = (int32_t)queries;
+    plan->tokens += mask[i];
+    if ((i + 1) % plan->length == 0 && plan->tokens == before && !empty) empty = i / plan->length + 1;
   }
-  plan->queries = cu_queries(plan)[plan->batch];
+  plan->queries = whole ? plan->batch * plan->length : plan->tokens;
+  cu_keys(plan)[sequence] = (int32_t)plan->tokens;
+  cu_queries(plan)[sequence] = cu_rows(plan)[plan->batch] = (int32_t)plan->queries;
+  for (int64_t b = 0; b <= plan->batch; b++) cu_first(plan)[b] = (int32_t)b;
   return empty;
 }
 
@@ -74,7 +102,7 @@ static void set_index_fields(lua_State *L, int fields, PackPlan *plan, const uin
   }
   set_index_field(L, fields, "index", index, plan->tokens, like);
   set_index_field(L, fields, "positions", positions, plan->queries, like);
-  for (int64_t b = 0; b < plan->batch; b++) index[b] = cu_queries(plan)[b], positions[b] = cu_queries(plan)[b + 1] - 1;
+  for (int64_t b = 0; b < plan->batch; b++) index[b] = cu_rows(plan)[b], positions[b] = cu_rows(plan)[b + 1] - 1;
   set_index_field(L, fields, "first_rows", index, plan->batch, like);
   set_index_field(L, fields, "last_rows", positions, plan->batch, like);
 }
@@ -86,24 +114,28 @@ static void set_counts(lua_State *L, int fields, const PackPlan *plan, const uin
   lua_pushinteger(L, plan->length), lua_setfield(L, fields, "length");
   lua_pushinteger(L, plan->tokens), lua_setfield(L, fields, "tokens");
   lua_pushinteger(L, plan->queries), lua_setfield(L, fields, "queries");
+  lua_pushinteger(L, plan->sequences), lua_setfield(L, fields, "sequences");
   lua_pushboolean(L, plan->tokens == plan->batch * plan->length), lua_setfield(L, fields, "full");
   lua_pushboolean(L, starts), lua_setfield(L, fields, "starts_with_tokens");
 }
 
-/* core.pack_plan(attention_mask[, whole]) -> plan, or nil and why the batch cannot be packed. whole: every position is a query,
- * real or not, and rows without a real token are allowed. */
+/* core.pack_plan(attention_mask[, whole[, position_ids]]) -> plan, or nil and why the batch cannot be packed. whole: every position
+ * is a query, real or not, and rows without a real token are allowed. position_ids: where they do not go on by one, another
+ * sequence begins, which sees nothing of the one before. */
 static int pack_plan(lua_State *L) {
   HfTensor *mask = hfL_check_tensor(L, 1);
   bool whole = lua_toboolean(L, 2);
+  lua_settop(L, 3);
   if (mask->ndim != 2) return lua_pushnil(L), lua_pushliteral(L, "the mask is not (batch, length)"), 2;
   if (hf_tensor_numel(mask) > INT32_MAX) return lua_pushnil(L), lua_pushliteral(L, "the batch has more than 2^31 tokens"), 2;
   if (!hf_tensor_numel(mask)) return lua_pushnil(L), lua_pushliteral(L, "the mask is empty"), 2;
   const uint8_t *real = push_mask(L, mask);
   if (!real) return lua_pushnil(L), lua_pushliteral(L, "the mask holds values other than 0 and 1"), 2;
-  int64_t batch = mask->shape[0];
-  PackPlan *plan = lua_newuserdatauv(L, sizeof(PackPlan) + 3 * (size_t)(batch + 1) * sizeof(int32_t), 1);
-  *plan = (PackPlan){.batch = batch, .length = mask->shape[1]};
-  int64_t empty = count_tokens(plan, real, whole);
+  const int64_t *positions = push_positions(L, 3, mask);
+  int64_t batch = mask->shape[0], sequences = count_sequences(positions, batch, mask->shape[1]);
+  PackPlan *plan = lua_newuserdatauv(L, sizeof(PackPlan) + 2 * (size_t)(batch + sequences + 2) * sizeof(int32_t), 1);
+  *plan = (PackPlan){.batch = batch, .length = mask->shape[1], .sequences = sequences};
+  int64_t empty = count_tokens(plan, real, positions, whole);
   if (empty && !whole) return lua_pushnil(L), lua_pushfstring(L, "row %I has no real token", (lua_Integer)empty), 2;
   int at = lua_gettop(L);
   luaL_setmetatable(L, HFL_PLAN);
@@ -130,13 +162,31 @@ static bool run_attention(HfCall *c, HfError *err) {
   bool first_only = hf_call_boolean_or(c, 7, false);
   char text[HF_DESCRIPTION_SIZE];
   if (!plan) hf_call_error(c, 3, "expected a plan of pack_plan, found %s", luaL_typename(c->L, 4));
+  if (first_only && plan->sequences != plan->batch) hf_call_error(c, 7, "expected one sequence in each row");
   int64_t queries = first_only ? plan->batch : plan->queries;
   if (q->ndim != 3 || q->shape[0] != queries) hf_call_error(c, 0, "expected (%lld, heads, D), found %s", (long long)queries, hf_tensor_describe(q, text));
   if (k->ndim != 3 || k->shape[0] != plan->tokens) hf_call_error(c, 1, "expected (%lld, heads, D), found %s", (long long)plan->tokens, hf_tensor_describe(k, text));
-  double scale = hf_call_number_or(c, 5, 1 / sqrt((double)q->shape[2]));
-  const int32_t *cu_q = first_only ? cu_first(plan) : cu_queries(plan);
-  bool causal = hf_call_boolean_or(c, 4, false);
-  return hf_call_return(c, hf_attention(q, k, v, cu_q, cu_keys(plan), plan->batch, causal, scale, hf_call_number_or(c, 6, 0), err));
+  HfSequences sequences = {.count = plan->sequences, .cu_q = first_only ? cu_first(plan) : cu_queries(plan), .cu_k = cu_keys(plan),
+                           .causal = hf_call_boolean_or(c, 4, false),
+                           .scale = hf_call_number_or(c, 5, 1 / sqrt((double)q->shape[2])),
+                           .dropout = hf_call_number_or(c, 6, 0)};
+  return hf_call_return(c, hf_attention(q, k, v, &sequences, err));
+}
+
+/* The same of one matrix qkv (tokens, 3 C) whose rows hold q, k and v side by side: (tokens, C). */
+static bool run_attention_joined(HfCall *c, HfError *err) {
+  HfTensor *qkv = hf_call_tensor(c, 0);
+  int64_t heads = hf_call_integer(c, 1);
+  PackPlan *plan = luaL_testudata(c->L, 3, HFL_PLAN);
+  char text[HF_DESCRIPTION_SIZE];
+  if (!plan) hf_call_error(c, 2, "expected a plan of pack_plan, found %s", luaL_typename(c->L, 3));
+  if (heads < 1 || qkv->ndim != 2 || qkv->shape[0] != plan->tokens || plan->queries != plan->tokens)
+    hf_call_error(c, 0, "expected (%lld, 3 heads D), found %s", (long long)plan->tokens, hf_tensor_describe(qkv, text));
+  HfSequences sequences = {.count = plan->sequences, .cu_q = cu_queries(plan), .cu_k = cu_keys(plan),
+                           .causal = hf_call_boolean_or(c, 3, false),
+                           .scale = hf_call_number_or(c, 4, 1 / sqrt((double)qkv->shape[1] / 3 / (double)heads)),
+                           .dropout = hf_call_number_or(c, 5, 0)};
+  return hf_call_return(c, hf_attention_joined(qkv, heads, &sequences, err));
 }
 
 /* The same for rows of equal length, without a mask: q (B, T, heads, D), k, v (B, S, kv_heads, D). */
@@ -149,13 +199,15 @@ static bool run_attention_rows(HfCall *c, HfError *err) {
       hf_call_error(c, i, "expected (batch, length, heads, D), found %s", hf_tensor_describe(given[i], text));
   }
   int64_t batch = given[0]->shape[0], queries = given[0]->shape[1], keys = given[1]->shape[1];
-  int causal = hf_call_boolean_or(c, 3, false);
-  double scale = hf_call_number_or(c, 4, 1 / sqrt((double)given[0]->shape[3])), dropout = hf_call_number_or(c, 5, 0);
+  HfSequences sequences = {.count = batch, .causal = hf_call_boolean_or(c, 3, false),
+                           .scale = hf_call_number_or(c, 4, 1 / sqrt((double)given[0]->shape[3])),
+                           .dropout = hf_call_number_or(c, 5, 0)};
   int32_t *cu = lua_newuserdatauv(c->L, 2 * (size_t)(batch + 1) * sizeof *cu, 0);
   for (int64_t b = 0; b <= batch; b++) cu[b] = (int32_t)(b * queries), cu[batch + 1 + b] = (int32_t)(b * keys);
+  sequences.cu_q = cu, sequences.cu_k = cu + batch + 1;
   bool ok = true;
   for (int i = 0; i < 3 && ok; i++) ok = (t[i] = hf_reshape(given[i], 3, (int64_t[]){-1, given[i]->shape[2], given[i]->shape[3]}, err)) != NULL;
-  if (ok) out = hf_attention(t[0], t[1], t[2], cu, cu + batch + 1, batch, causal, scale, dropout, err);
+  if (ok) out = hf_attention(t[0], t[1], t[2], &sequences, err);
   HfTensor *shaped = out ? hf_reshape(out, 4, given[0]->shape, err) : NULL;
   for (int i = 0; i < 3; i++) hf_tensor_release(t[i]);
   hf_tensor_release(out);
@@ -164,6 +216,7 @@ static bool run_attention_rows(HfCall *c, HfError *err) {
 
 static const HfLuaOp packed_ops[] = {
     {"attention", run_attention, .names = {"q", "k", "v", "plan", "causal", "scale", "dropout", "first_only"}, .required = 4},
+    {"attention_joined", run_attention_joined, .names = {"qkv", "heads", "plan", "causal", "scale", "dropout"}, .required = 3},
     {"attention_rows", run_attention_rows, .names = {"q", "k", "v", "causal", "scale", "dropout"}, .required = 3},
     {NULL},
 };

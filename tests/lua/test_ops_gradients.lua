@@ -213,6 +213,9 @@ check("dot", { make { 4 }, make { 4 } }, tensor.dot)
 check("outer", { make { 3 }, make { 4 } }, tensor.outer)
 check("addmm", { make { 2 }, make { 3, 4 }, make { 4, 2 } }, function(b, x, y) return tensor.addmm(b, x, y, { beta = 0.5, alpha = 2 }) end)
 check("einsum", { make { 2, 3, 4 }, make { 2, 5, 4 }, make { 5 } }, function(x, y, z) return tensor.einsum("bij,bkj,k->ib", x, y, z) end)
+check("linear of an (in, out) weight", { make { 3, 4 }, make { 4, 2 }, make { 2 } }, function(x, w, b)
+  return tensor.linear(x, w, b, { activation = "gelu", in_out = true })
+end, { covers = "linear" })
 check("linear", { make { 2, 3, 4 }, make { 5, 4 }, make { 5 } }, tensor.linear)
 for _, name in ipairs { "gelu", "gelu_tanh", "silu", "tanh" } do
   check("linear with " .. name, { make { 3, 4 }, make { 5, 4 }, make { 5 } }, function(x, w, b) return tensor.linear(x, w, b, { activation = name }) end)
@@ -237,6 +240,12 @@ packed_case("packed", {})
 packed_case("packed and causal", { causal = true })
 packed_case("with dropout", { dropout = 0.3, scale = 0.7 })
 packed_case("of the first rows", { first_only = true }, 2)
+local joined_plan = core.pack_plan(tensor.ones { 2, 3 }, false, tensor.tensor { { 0, 1, 2 }, { 0, 0, 1 } })
+for label, options in pairs { plain = {}, causal = { causal = true, scale = 0.4 } } do
+  check("attention of one matrix, " .. label, { make { 6, 12 } }, function(qkv) return core.attention_joined(qkv, 2, joined_plan, options) end,
+    { covers = "attention_joined" })
+end
+check("rotary", { make { 3, 2, 4 } }, function(x) return tensor.rotary(x, tensor.tensor { { 1, 0.5 }, { 0.2, -1 }, { 0, 0.3 } }, tensor.tensor { { 0, 0.5 }, { 0.4, 1 }, { 1, -0.7 } }) end)
 check("sdpa", { make { 1, 2, 3, 4 }, make { 1, 2, 5, 4 }, make { 1, 2, 5, 4 } }, tensor.sdpa)
 check("sdpa with a mask", { make { 1, 4, 3, 2 }, make { 1, 2, 3, 2 }, make { 1, 2, 3, 2 }, make { 3, 3 } }, function(q, k, v, mask)
   return tensor.sdpa(q, k, v, mask, { is_causal = true, enable_gqa = true })

@@ -20,16 +20,28 @@ end
 function decoder.layout(model, inputs, labels, want, limit)
   local cache = cache_of(model, inputs)
   local past = cache and cache:get_seq_length() or 0
-  local at = layouts.new(model, inputs, { labels = labels, whole = want.whole, limit = limit, past = past })
+  local apart = not cache and not inputs.attention_mask and inputs.position_ids or nil
+  local at = layouts.new(model, inputs, { labels = labels, whole = want.whole, limit = limit, past = past, sequences = apart })
   at.cache, at.inputs = cache, inputs
   return at
 end
 
--- Which keys a query may not see, (B, 1, T, T): later ones and masked ones.
+-- The number of the sequence that each position belongs to, (B, T): another begins where positions do not go on by one.
+local function sequence_numbers(positions)
+  local T = positions.shape[2]
+  if T == 1 then return positions * 0 end
+  local begins = (positions:narrow(1, 1, T - 1) - positions:narrow(1, 0, T - 1)):ne(1):to("int64")
+  return tensor.cat({ positions:narrow(1, 0, 1) * 0, begins }, { dim = 1 }):cumsum { dim = 1 }
+end
+
+-- Which keys a query may not see, (B, 1, T, T): later ones, masked ones and those of other sequences.
 local function blocked_keys(layout)
-  local T = layout.T
-  local later = tensor.ones({ T, T }, { device = layout.mask.device }):triu(1):eq(1):reshape(1, 1, T, T)
-  return tensor.logical_or(later, layout.mask:eq(0):reshape(layout.B, 1, 1, T))
+  local B, T = layout.B, layout.T
+  local blocked = tensor.ones({ T, T }, { device = layout.mask.device }):triu(1):eq(1):reshape(1, 1, T, T)
+  blocked = tensor.logical_or(blocked, layout.mask:eq(0):reshape(B, 1, 1, T))
+  if not layout.sequences then return blocked end
+  local number = sequence_numbers(layout.sequences)
+  return tensor.logical_or(blocked, number:reshape(B, 1, T, 1):ne(number:reshape(B, 1, 1, T)))
 end
 
 -- k or v (B, kv_heads, T, D) repeated for the heads that share them
@@ -50,20 +62,26 @@ local function dense_attention(layout, q, k, v, o)
   return tensor.matmul(probabilities, v):transpose(1, 2):reshape(B * T, heads, D)
 end
 
+-- Where padding is computed too, and where dropout follows PyTorch's order.
+local function is_dense(layout, o)
+  local padded = not layout.packed and not layout.plan.full
+  return padded or (o.dropout or 0) > 0 and functional.dropout_rng == "torch"
+end
+
 --- Causal attention of one layer: q (N, heads, D), k, v (N, kv_heads, D) -> (N, heads, D), for the rows of `layout`.
 -- o: layer (counted from 1), scale (default 1 / sqrt(D)), dropout. A cache (layout.cache) does it itself: it adds k and v to what
 -- it holds of the layer and lets the new queries see all of it, cache:attention(q, k, v, layout, o).
 function decoder.attention(q, k, v, layout, o)
-  local dropout = o.dropout or 0
   if layout.cache then return layout.cache:attention(q, k, v, layout, o) end
-  local drawn = dropout > 0 and functional.dropout_rng == "torch"
-  local padded = not layout.packed and not layout.plan.full
-  if drawn or padded then return dense_attention(layout, q, k, v, o) end
-  return tensor.core.attention(q, k, v, layout.plan, { causal = true, scale = o.scale, dropout = dropout })
+  if is_dense(layout, o) then return dense_attention(layout, q, k, v, o) end
+  return tensor.core.attention(q, k, v, layout.plan, { causal = true, scale = o.scale, dropout = o.dropout })
 end
 
 --- The same for one product that holds q, k and v side by side: qkv (N, 3 C) -> (N, C).
 function decoder.joined_attention(qkv, heads, layout, o)
+  if not layout.cache and not is_dense(layout, o) then
+    return tensor.core.attention_joined(qkv, heads, layout.plan, { causal = true, scale = o.scale, dropout = o.dropout })
+  end
   local C = qkv.shape[2] // 3
   local function part(i) return layouts.heads(qkv:narrow(1, i * C, C), heads) end
   return decoder.attention(part(0), part(1), part(2), layout, o):reshape(layout.N, C)

@@ -38,18 +38,19 @@ local function labels_on_padding(mask, labels)
 end
 
 -- The plan of the real tokens, or of every position (`whole`).
-local function plan_of(model, mask, whole, first)
-  local plan = not whole and tensor.core.pack_plan(mask)
+local function plan_of(model, mask, whole, first, sequences)
+  local plan = not whole and tensor.core.pack_plan(mask, false, sequences)
   if plan and not (first and not plan.starts_with_tokens) then return plan end
-  local every, why = tensor.core.pack_plan(mask, true)
+  local every, why = tensor.core.pack_plan(mask, true, sequences)
   if not every then errors.raise("%s: attention_mask: expected 0 or 1 for each token, (B, T): %s", model.__name, why) end
   return every
 end
 
 --- The layout of one batch. o: labels (B, T), whole (every position is computed), first (each row needs a real first token),
--- limit (the most positions), past (columns that a cache already holds: the mask covers them too).
+-- limit (the most positions), past (columns that a cache already holds: the mask covers them too), sequences (position ids (B, T) or
+-- (1, T): where they do not go on by one, another sequence begins, which sees nothing of the one before).
 -- Returns B, T, N (rows of the matrix), plan (for attention), mask (B, T) of these tokens, packed (are positions left out?),
--- past, full_mask (B, past + T) where the caller gave one.
+-- past, full_mask (B, past + T) where the caller gave one, sequences.
 function layout.new(model, inputs, o)
   local B, T, device = batch_shape(model, inputs)
   local past = o.past or 0
@@ -62,8 +63,10 @@ function layout.new(model, inputs, o)
   if mask and past > 0 then mask = mask:narrow(1, past, T) end
   mask = mask or tensor.ones({ B, T }, { dtype = "int64", device = device })
   local whole = o.whole or not model.config.pack or functional.dropout_rng == "torch" or labels_on_padding(mask, o.labels)
-  local plan = plan_of(model, mask, whole, o.first)
-  return { B = B, T = T, N = plan.queries, plan = plan, mask = mask, packed = plan.queries ~= B * T, past = past, full_mask = inputs.attention_mask }
+  local sequences = o.sequences and o.sequences:expand(B, T)
+  local plan = plan_of(model, mask, whole, o.first, sequences)
+  return { B = B, T = T, N = plan.queries, plan = plan, mask = mask, packed = plan.queries ~= B * T, past = past,
+    full_mask = inputs.attention_mask, sequences = sequences }
 end
 
 --- Values (B, T) or (B, T, C) of the matrix's rows: (N) or (N, C).
