@@ -10,6 +10,7 @@ local auto = {}
 local families = {
   bert = { "bert", "Bert" }, roberta = { "roberta", "Roberta" }, distilbert = { "distilbert", "DistilBert" },
   gpt2 = { "gpt2", "GPT2", { ForCausalLM = "LMHeadModel" } },
+  llama = { "llama", "Llama" }, qwen2 = { "qwen2", "Qwen2" }, mistral = { "mistral", "Mistral" },
 }
 
 local function known_types()

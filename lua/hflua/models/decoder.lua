@@ -5,8 +5,10 @@
 local tensor = require "hflua.tensor"
 local errors = require "hflua.errors"
 local functional = require "hflua.nn.functional"
+local encoder = require "hflua.models.encoder"
 local layouts = require "hflua.models.layout"
 local Outputs = require "hflua.models.outputs"
+local PreTrainedModel = require "hflua.models.pretrained"
 
 local decoder = {}
 
@@ -151,6 +153,56 @@ function decoder.causal(base)
     return Outputs.new({ "loss", "logits", "past_key_values", "hidden_states" }, { loss = loss, past_key_values = layout.cache, hidden_states = hidden },
       { logits = function() return last_logits(x, layout, self.lm_head, keep) end })
   end
+end
+
+-- The place in B*T of each row's token that stands for it: the last one that is not the padding id, else the last.
+local function last_places(model, inputs)
+  local ids, padding = inputs.input_ids, model.config:padding_id()
+  local given = ids or inputs.inputs_embeds
+  local B, T = given.shape[1], given.shape[2]
+  if not padding and B > 1 then errors.raise("%s: pad_token_id: Cannot handle batch sizes > 1 if no padding token is defined.", model.__name) end
+  local starts = tensor.arange(B, { dtype = "int64", device = given.device }) * T
+  if not padding or not ids then return starts + (T - 1) end
+  local columns = tensor.arange(T, { dtype = "int64", device = given.device }):reshape(1, T)
+  return starts + (columns * ids:ne(padding):to("int64")):argmax { dim = 1 }
+end
+
+-- The rows of the matrix at these places of the batch.
+local function rows_at(layout, x, places)
+  if layout.packed then places = (layout.mask:reshape(-1):to("int64"):cumsum { dim = 0 } - 1):index_select(0, places) end
+  return x:index_select(0, places)
+end
+
+--- One result for a row, of its last token that is not padding: `score` is the field of the last layer.
+function decoder.sequence(base)
+  return function(self, inputs)
+    local places = last_places(self, inputs)
+    local mask = inputs.attention_mask
+    local masked = mask and mask:reshape(-1):index_select(0, places):eq(0):any():item() ~= 0
+    local x, layout, hidden = self[base]:encode(inputs, nil, { hidden_states = wants_hidden(self, inputs), whole = masked })
+    local logits = self.score(rows_at(layout, x, places))
+    local loss = inputs.labels and encoder.sequence_loss(self.config, logits, inputs.labels) or nil
+    return Outputs.new({ "loss", "logits", "past_key_values", "hidden_states" },
+      { loss = loss, logits = logits, past_key_values = layout.cache, hidden_states = hidden })
+  end
+end
+
+--- A class with a task head over the class `Base` in the field `prefix`. o: head_prefixes, arguments (of forward, beyond those of
+-- Base), build(model, config), forward.
+function decoder.headed(name, Base, prefix, o)
+  local Model = PreTrainedModel:extend(name)
+  Model.config_class, Model.base_model_prefix, Model.ignored_names = Base.config_class, prefix, Base.ignored_names
+  Model.head_prefixes, Model.forward = o.head_prefixes, o.forward
+  local arguments = table.move(Base.forward_arguments, 1, #Base.forward_arguments, 1, {})
+  Model.forward_arguments = table.move(o.arguments, 1, #o.arguments, #arguments + 1, arguments)
+  function Model:init(c)
+    self.config = c
+    self[prefix] = Base(c)
+    o.build(self, c)
+    self:post_init()
+    self:tie_weights()
+  end
+  return Model
 end
 
 return decoder

@@ -6,6 +6,7 @@ local config = require "hflua.models.config"
 local decoder = require "hflua.models.decoder"
 local encoder = require "hflua.models.encoder"
 local errors = require "hflua.errors"
+local heads = require "hflua.models.heads"
 local layouts = require "hflua.models.layout"
 local PreTrainedModel = require "hflua.models.pretrained"
 
@@ -19,6 +20,7 @@ gpt2.GPT2Config = config.define("GPT2Config", "gpt2", {
     { "layer_norm_epsilon", "positive", 1e-5 }, { "scale_attn_weights", "boolean", true },
     { "scale_attn_by_inverse_layer_idx", "boolean", false }, { "reorder_and_upcast_attn", "boolean", false },
     { "bos_token_id", "optional id", 50256 }, { "eos_token_id", nil, 50256 }, { "use_cache", "boolean", true },
+    { "classifier_dropout", "optional probability" },
   },
   aliases = { hidden_size = "n_embd", max_position_embeddings = "n_positions", num_attention_heads = "n_head", num_hidden_layers = "n_layer" },
   check = function(c, where)
@@ -87,15 +89,10 @@ end
 local base_arguments = { "input_ids", "past_key_values", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "use_cache",
   "output_hidden_states", "return_dict" }
 
-local function with(names)
-  local all = table.move(base_arguments, 1, #base_arguments, 1, {})
-  return table.move(names, 1, #names, #all + 1, all)
-end
-
 local GPT2Model = PreTrainedModel:extend("GPT2Model")
 GPT2Model.config_class, GPT2Model.forward_arguments, GPT2Model.checkpoint_prefix = gpt2.GPT2Config, base_arguments, "transformer"
 GPT2Model.ignored_names = { "attn%.bias$", "attn%.masked_bias$" }
-GPT2Model.head_prefixes = {}
+GPT2Model.input_embeddings = "wte"
 gpt2.GPT2Model = GPT2Model
 
 function GPT2Model:init(c)
@@ -129,26 +126,23 @@ end
 
 GPT2Model.forward = decoder.base()
 
--- A class with a head over GPT2Model in the field `transformer`.
 local function headed(name, head_prefixes, arguments, build, forward)
-  local Model = PreTrainedModel:extend(name)
-  Model.config_class, Model.base_model_prefix, Model.ignored_names = gpt2.GPT2Config, "transformer", GPT2Model.ignored_names
-  Model.head_prefixes, Model.forward_arguments, Model.forward = head_prefixes, with(arguments), forward
-  function Model:init(c)
-    self.config = c
-    self.transformer = GPT2Model(c)
-    build(self, c)
-    self:post_init()
-    self:tie_weights()
-  end
-  gpt2[name] = Model
-  return Model
+  gpt2[name] = decoder.headed(name, GPT2Model, "transformer", { head_prefixes = head_prefixes, arguments = arguments, build = build, forward = forward })
+  return gpt2[name]
 end
 
-local LMHeadModel = headed("GPT2LMHeadModel", { "lm_head." }, { "labels", "logits_to_keep", "num_items_in_batch" }, function(self, c)
+headed("GPT2LMHeadModel", { "lm_head." }, { "labels", "logits_to_keep", "num_items_in_batch" }, function(self, c)
   self.lm_head = nn.Linear(c.n_embd, c.vocab_size, { bias = false })
-end, decoder.causal("transformer"))
-LMHeadModel.tied_weights = { { "lm_head", "transformer.wte" } }
+end, decoder.causal("transformer")).tied_weights = { { "lm_head", "transformer.wte" } }
+
+headed("GPT2ForSequenceClassification", { "score." }, { "labels" }, function(self, c)
+  self.score = nn.Linear(c.n_embd, c.num_labels, { bias = false })
+end, decoder.sequence("transformer"))
+
+headed("GPT2ForTokenClassification", { "classifier." }, { "labels" }, function(self, c)
+  self.dropout = nn.Dropout(type(c.classifier_dropout) == "number" and c.classifier_dropout or 0.1)
+  self.classifier = nn.Linear(c.n_embd, c.num_labels)
+end, heads.token("transformer"))
 
 for _, class in pairs(gpt2) do
   if class.is_module then PreTrainedModel.publish(class) end

@@ -51,12 +51,13 @@ function heads.sequence(base, score)
   end
 end
 
---- One result for each token: logits (B, T, num_labels), labels (B, T), -100 ignored.
-function heads.token(base)
+--- One result for each token: logits (B, T, num_labels), labels (B, T), -100 ignored. output: the field of the last layer.
+function heads.token(base, output)
+  output = output or "classifier"
   return function(self, inputs)
     local labels = inputs.labels
     local x, layout, hidden = self[base]:encode(inputs, labels, { hidden_states = wants_hidden(self, inputs) })
-    local scores = self.classifier(self.dropout(x))
+    local scores = self[output](self.dropout(x))
     local loss = labels and tensor.cross_entropy(scores, layouts.pack(layout, labels)) or nil
     return Outputs.new({ "loss", "logits", "hidden_states" }, { loss = loss, hidden_states = hidden },
       { logits = function() return layouts.unpack(layout, scores) end })

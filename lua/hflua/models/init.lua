@@ -11,6 +11,12 @@ local modules = {
   DistilBertConfig = "distilbert", DistilBertModel = "distilbert", DistilBertForSequenceClassification = "distilbert",
   DistilBertForMaskedLM = "distilbert", DistilBertForTokenClassification = "distilbert", DistilBertForQuestionAnswering = "distilbert",
   GPT2Config = "gpt2", GPT2Model = "gpt2", GPT2LMHeadModel = "gpt2", GPT2ForSequenceClassification = "gpt2", GPT2ForTokenClassification = "gpt2",
+  LlamaConfig = "llama", LlamaModel = "llama", LlamaForCausalLM = "llama", LlamaForSequenceClassification = "llama",
+  LlamaForTokenClassification = "llama", LlamaForQuestionAnswering = "llama",
+  Qwen2Config = "qwen2", Qwen2Model = "qwen2", Qwen2ForCausalLM = "qwen2", Qwen2ForSequenceClassification = "qwen2",
+  Qwen2ForTokenClassification = "qwen2", Qwen2ForQuestionAnswering = "qwen2",
+  MistralConfig = "mistral", MistralModel = "mistral", MistralForCausalLM = "mistral", MistralForSequenceClassification = "mistral",
+  MistralForTokenClassification = "mistral", MistralForQuestionAnswering = "mistral",
 }
 
 local models = {}

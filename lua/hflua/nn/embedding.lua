@@ -25,7 +25,7 @@ function Embedding:zero_padding()
 end
 
 --- ids (...) int64 -> (..., width)
-function Embedding:forward(ids) return tensor.embedding(self.weight, ids, { padding_idx = self.padding_idx or -1 }) end
+function Embedding:forward(ids) return tensor.embedding(self.weight, ids, { padding_idx = self.padding_idx }) end
 
 function Embedding:extra_repr()
   local padding = self.padding_idx and (", padding_idx=%d"):format(self.padding_idx) or ""
