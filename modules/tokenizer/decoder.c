@@ -25,7 +25,7 @@ bool hf_strings_add(HfStrings *strings, const char *bytes, size_t size, HfError 
 
 static const HfDecoderKind *const kinds[] = {
   &hf_decoder_word_piece, &hf_decoder_replace, &hf_decoder_strip, &hf_decoder_metaspace, &hf_decoder_bpe, &hf_decoder_ctc,
-  &hf_decoder_fuse, &hf_decoder_byte_fallback,
+  &hf_decoder_fuse, &hf_decoder_byte_fallback, &hf_decoder_byte_level,
 };
 
 static bool add_step(void *target, const char *type, const cJSON *json, const char *where, HfError *err) {

@@ -59,7 +59,7 @@ bool hf_decoders_apply(const HfDecoders *list, HfStrings *tokens, HfBuffer *out,
 /* Removes the spaces that tokenization put before punctuation and English contractions. */
 bool hf_clean_up_spaces(const char *text, size_t size, bool word_piece, HfBuffer *out, HfError *err);
 
-extern const HfDecoderKind hf_decoder_word_piece, hf_decoder_replace, hf_decoder_strip, hf_decoder_metaspace, hf_decoder_bpe,
+extern const HfDecoderKind hf_decoder_byte_level, hf_decoder_word_piece, hf_decoder_replace, hf_decoder_strip, hf_decoder_metaspace, hf_decoder_bpe,
   hf_decoder_ctc, hf_decoder_fuse, hf_decoder_byte_fallback;
 
 #endif

@@ -41,6 +41,7 @@ static bool prepare_workspaces(HfTokenizer *t, int threads, bool detailed, HfErr
   for (int i = 0; i < threads; i++) {
     t->workspaces[i].tokens.count = 0;
     t->workspaces[i].tokens.detailed = detailed;
+    t->workspaces[i].tokens.spaced = detailed && t->post_processor.trim_count;
     t->workspaces[i].failed = -1;
   }
   return true;
@@ -248,6 +249,26 @@ static void fill(HfEncoding *out, size_t at, size_t count, int32_t id, uint8_t t
   memset(out->words + at, 0xFF, count * sizeof *out->words);
 }
 
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/* Takes the white space of a token out of its offsets. With add_prefix_space the one space at the front of a text, which
+ * may have been put there, stays: first, or with offsets from 0. */
+static void trim_offsets(uint32_t offsets[2], const uint32_t spaces[2], bool first, bool add_prefix_space) {
+  uint32_t front = spaces[0];
+  if (front == 1 && add_prefix_space && (first || !offsets[0])) front = 0;
+  offsets[0] = min_u32(offsets[0] + front, offsets[1]);
+  if (offsets[1] >= spaces[1]) offsets[1] = max_u32(offsets[1] - spaces[1], offsets[0]);
+}
+
+static void trim_tokens(const HfPostProcessor *post, HfEncoding *out, size_t at, const HfTokens *tokens, size_t from, size_t count, bool special) {
+  for (size_t pass = 0; pass < post->trim_count; pass++) {
+    HfTrim trim = post->trims[pass];
+    for (size_t i = 0; i < count; i++)
+      trim_offsets(out->offsets[at + i], tokens->spaces[from + i], i == 0 && !(special && trim.behind_special), trim.add_prefix_space);
+  }
+}
+
 static void copy_tokens(HfEncoding *out, size_t at, const HfTokens *tokens, size_t from, size_t count, HfTemplatePart part) {
   if (!count) return;
   memcpy(out->ids + at, tokens->ids + from, count * sizeof *out->ids);
@@ -268,7 +289,10 @@ static void write_row(const HfTokenizer *t, const HfTemplate *template, const Hf
     if (part.sequence >= 0) {
       const HfSequence *s = &sequences[part.sequence];
       size_t count = row->end[part.sequence] - row->begin[part.sequence];
-      copy_tokens(out, at, &t->workspaces[s->thread].tokens, s->begin + row->begin[part.sequence], count, part);
+      const HfTokens *tokens = &t->workspaces[s->thread].tokens;
+      size_t from = s->begin + row->begin[part.sequence];
+      copy_tokens(out, at, tokens, from, count, part);
+      if (out->words) trim_tokens(&t->post_processor, out, at, tokens, from, count, options->add_special_tokens);
       at += count;
     } else if (options->add_special_tokens) {
       fill(out, at++, 1, part.id, part.type_id, 1);

@@ -6,12 +6,13 @@
 #include "memory.h"
 #include "unicode.h"
 
-static const HfModelKind *const kinds[] = {&hf_model_word_piece, &hf_model_word_level, &hf_model_unigram};
+static const HfModelKind *const kinds[] = {&hf_model_word_piece, &hf_model_word_level, &hf_model_unigram, &hf_model_bpe};
 
 void hf_tokens_free(HfTokens *tokens) {
   hf_free(tokens->ids);
   hf_free(tokens->offsets);
   hf_free(tokens->words);
+  hf_free(tokens->spaces);
   *tokens = (HfTokens){0};
 }
 
@@ -33,6 +34,10 @@ bool hf_tokens_reserve(HfTokens *tokens, size_t extra, HfError *err) {
     if (!grow((void **)&tokens->offsets, tokens->capacity, sizeof *tokens->offsets, err)) return false;
     if (!grow((void **)&tokens->words, tokens->capacity, sizeof *tokens->words, err)) return false;
     tokens->detail_capacity = tokens->capacity;
+  }
+  if (tokens->spaced && tokens->space_capacity < tokens->capacity) {
+    if (!grow((void **)&tokens->spaces, tokens->capacity, sizeof *tokens->spaces, err)) return false;
+    tokens->space_capacity = tokens->capacity;
   }
   return true;
 }

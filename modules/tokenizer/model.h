@@ -3,6 +3,7 @@
 #ifndef HF_MODEL_H
 #define HF_MODEL_H
 #include <cjson/cJSON.h>
+#include "bpe.h"
 #include "text.h"
 #include "trie.h"
 #include "vocab.h"
@@ -12,13 +13,15 @@ typedef struct HfTokens {
   int32_t *ids;
   uint32_t (*offsets)[2]; /* begin, end: bytes of the word while a model adds them, then characters of the text */
   int32_t *words;         /* index of the word in its text */
-  size_t count, capacity, detail_capacity;
-  bool detailed;
+  uint32_t (*spaces)[2];  /* with `spaced`: white space at the front and at the end of a token, in characters */
+  size_t count, capacity, detail_capacity, space_capacity;
+  bool detailed, spaced;
 } HfTokens;
 void hf_tokens_free(HfTokens *tokens);
 bool hf_tokens_reserve(HfTokens *tokens, size_t extra, HfError *err);
 static inline bool hf_tokens_add(HfTokens *tokens, int32_t id, size_t begin, size_t end, HfError *err) {
-  if (tokens->count + 1 > tokens->capacity || (tokens->detailed && tokens->count + 1 > tokens->detail_capacity))
+  if (tokens->count + 1 > tokens->capacity || (tokens->detailed && tokens->count + 1 > tokens->detail_capacity) ||
+      (tokens->spaced && tokens->count + 1 > tokens->space_capacity))
     if (!hf_tokens_reserve(tokens, 1, err)) return false;
   if (tokens->detailed) tokens->offsets[tokens->count][0] = (uint32_t)begin, tokens->offsets[tokens->count][1] = (uint32_t)end;
   tokens->ids[tokens->count++] = id;
@@ -55,6 +58,7 @@ struct HfModel {
     bool byte_fallback;
     int32_t byte_ids[256]; /* -1: the vocabulary has no token for this byte */
   } unigram;
+  HfBpe bpe;
 };
 
 /* vocab_text: the lines of a vocab.txt, used when `json` has no vocabulary of its own; NULL: none. Free also after an
@@ -65,6 +69,6 @@ void hf_model_free(HfModel *model);
 /* vocab.txt: the token of line i has id i. */
 bool hf_vocab_read_lines(HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err);
 
-extern const HfModelKind hf_model_word_piece, hf_model_word_level, hf_model_unigram;
+extern const HfModelKind hf_model_word_piece, hf_model_word_level, hf_model_unigram, hf_model_bpe;
 
 #endif

@@ -8,6 +8,7 @@
 static const HfNormalizerKind *const kinds[] = {
   &hf_normalizer_bert, &hf_normalizer_lowercase, &hf_normalizer_strip, &hf_normalizer_strip_accents, &hf_normalizer_nmt,
   &hf_normalizer_prepend, &hf_normalizer_replace, &hf_normalizer_precompiled, &hf_normalizer_nfc, &hf_normalizer_nfd, &hf_normalizer_nfkc, &hf_normalizer_nfkd,
+  &hf_normalizer_byte_level,
 };
 
 static const HfNormalizerKind *find_kind(const char *type) {

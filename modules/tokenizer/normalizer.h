@@ -47,7 +47,7 @@ void hf_normalizer_scratch_free(HfNormalizerScratch *scratch);
 /* Appends the normalized text to `out`. */
 bool hf_normalizers_apply(const HfNormalizers *list, HfSpan in, HfText *out, HfNormalizerScratch *scratch, HfError *err);
 
-extern const HfNormalizerKind hf_normalizer_bert, hf_normalizer_lowercase, hf_normalizer_strip, hf_normalizer_strip_accents,
+extern const HfNormalizerKind hf_normalizer_byte_level, hf_normalizer_bert, hf_normalizer_lowercase, hf_normalizer_strip, hf_normalizer_strip_accents,
   hf_normalizer_nmt, hf_normalizer_prepend, hf_normalizer_replace, hf_normalizer_precompiled, hf_normalizer_nfc,
   hf_normalizer_nfd, hf_normalizer_nfkc, hf_normalizer_nfkd;
 

@@ -19,14 +19,43 @@ static bool normalize_piece(const HfTokenizer *t, HfWorkspace *w, HfSpan text, H
   return hf_added_tokens_split(&t->added, &t->added.normalized, split_special, normalized, begin, &out->list, err);
 }
 
-/* Turns byte positions in a piece into characters of the original text. */
+/* Turns byte positions in a piece into characters of the original text. Unknown characters may have left positions behind
+ * the end. */
 static void set_offsets(HfTokens *tokens, size_t from, HfSpan piece, int32_t word) {
   for (size_t i = from; i < tokens->count; i++) {
-    uint32_t begin = tokens->offsets[i][0], end = tokens->offsets[i][1];
+    size_t begin = tokens->offsets[i][0], end = tokens->offsets[i][1];
+    if (end > piece.size) end = piece.size;
+    if (begin >= piece.size) begin = piece.size - 1;
     uint32_t first = piece.origin[begin], last = piece.origin[end > begin ? end - 1 : begin];
     tokens->offsets[i][0] = first == HF_NO_ORIGIN ? 0 : first;
     tokens->offsets[i][1] = last == HF_NO_ORIGIN ? 0 : last + 1;
     tokens->words[i] = word;
+  }
+}
+
+/* White space, and the character that stands for a space in byte-level text. */
+static bool is_space(uint32_t code) { return code == 0x120 || (hf_unicode_set(code) & HF_SPACE); }
+
+static void count_spaces(const char *text, size_t size, uint32_t spaces[2]) {
+  uint32_t code;
+  spaces[0] = spaces[1] = 0;
+  for (size_t at = 0; at < size; spaces[0]++) {
+    at += hf_utf8_decode(text + at, &code);
+    if (!is_space(code)) break;
+  }
+  for (size_t at = size; at > 0; spaces[1]++) {
+    at = hf_utf8_back(text, at);
+    hf_utf8_decode(text + at, &code);
+    if (!is_space(code)) break;
+  }
+}
+
+/* Tokens of the vocabulary as it spells them, added tokens as they stand in the text. */
+static void set_spaces(const HfTokenizer *t, HfTokens *tokens, size_t from, HfSpan piece, bool added) {
+  for (size_t i = from; i < tokens->count; i++) {
+    size_t size = piece.size;
+    const char *text = added ? piece.bytes : hf_vocab_token(&t->model.vocab, tokens->ids[i], &size);
+    count_spaces(text, size, tokens->spaces[i]);
   }
 }
 
@@ -39,6 +68,7 @@ static bool run_model(const HfTokenizer *t, HfWorkspace *w, int32_t word, HfErro
                                  : t->model.kind->tokenize(&t->model, span.bytes, span.size, &w->tokens, err);
     if (!done) return false;
     if (w->tokens.detailed) set_offsets(&w->tokens, before, span, word >= 0 ? word : (int32_t)i);
+    if (w->tokens.spaced) set_spaces(t, &w->tokens, before, span, piece.token >= 0);
   }
   return true;
 }

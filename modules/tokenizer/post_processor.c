@@ -1,4 +1,4 @@
-/* TemplateProcessing, BertProcessing and RobertaProcessing as templates. */
+/* TemplateProcessing, BertProcessing and RobertaProcessing as templates; ByteLevel and RobertaProcessing trim offsets. */
 #include "post_processor.h"
 #include <string.h>
 #include "component.h"
@@ -11,6 +11,7 @@ typedef struct Reader {
   HfKnownId known;
   const void *data;
   bool found;           /* a template was read */
+  bool has_front;       /* one that puts special tokens into the sequences themselves */
 } Reader;
 
 static bool add_part(HfTemplate *template, int32_t sequence, int32_t id, int64_t type_id, HfError *err) {
@@ -23,6 +24,7 @@ static bool add_part(HfTemplate *template, int32_t sequence, int32_t id, int64_t
 void hf_post_processor_free(HfPostProcessor *post) {
   hf_free(post->single.parts);
   hf_free(post->pair.parts);
+  hf_free(post->trims);
   *post = (HfPostProcessor){0};
 }
 
@@ -113,19 +115,38 @@ static bool read_cls_sep(const Reader *r, const cJSON *json, bool roberta, const
   return add_part(pair, 1, 0, second, err) && add_part(pair, -1, (int32_t)sep, second, err);
 }
 
+/* ---- "trim_offsets", "add_prefix_space" */
+
+static bool read_trim(const Reader *r, const cJSON *json, const char *where, HfError *err) {
+  HfPostProcessor *post = r->post;
+  bool trims = false;
+  HfTrim trim = {.behind_special = r->has_front};
+  if (!hf_json_require(json, "trim_offsets", where, err) || !hf_json_require(json, "add_prefix_space", where, err) ||
+      !hf_json_get_boolean(json, "trim_offsets", &trims, where, err) ||
+      !hf_json_get_boolean(json, "add_prefix_space", &trim.add_prefix_space, where, err))
+    return false;
+  if (!trims) return true;
+  if (!hf_array_grow((void **)&post->trims, post->trim_count, &post->trim_capacity, sizeof trim, "post-processor", err)) return false;
+  post->trims[post->trim_count++] = trim;
+  return true;
+}
+
 /* ---- all of them */
 
 static bool add_processor(void *target, const char *type, const cJSON *json, const char *where, HfError *err) {
   Reader *r = target;
-  bool bert = !strcmp(type, "BertProcessing"), template = !strcmp(type, "TemplateProcessing");
-  if (!bert && !template) return hf_component_unknown(err, where, "post-processor", type);
+  bool bert = !strcmp(type, "BertProcessing"), roberta = !strcmp(type, "RobertaProcessing"), template = !strcmp(type, "TemplateProcessing");
+  if (!strcmp(type, "ByteLevel")) return read_trim(r, json, where, err);
+  if (!bert && !roberta && !template) return hf_component_unknown(err, where, "post-processor", type);
   if (r->found) return hf_error_set(err, "%s: post_processor: expected one template, found two", where);
+  if (roberta && !read_trim(r, json, where, err)) return false;
   r->found = true;
-  return template ? read_template_processing(r, json, where, err) : read_cls_sep(r, json, false, where, err);
+  r->has_front = !template;
+  return template ? read_template_processing(r, json, where, err) : read_cls_sep(r, json, roberta, where, err);
 }
 
 bool hf_post_processor_read(HfPostProcessor *post, const cJSON *json, HfKnownId known, const void *data, const char *where, HfError *err) {
-  Reader r = {post, known, data, false};
+  Reader r = {post, known, data, false, false};
   if (!hf_component_read(&r, json, "processors", add_processor, where, err)) return false;
   if (r.found) return true;
   return add_part(&post->single, 0, 0, 0, err) && add_part(&post->pair, 0, 0, 0, err) && add_part(&post->pair, 1, 0, 1, err);

@@ -20,8 +20,16 @@ typedef struct HfTemplate {
   size_t special; /* parts that are special tokens */
 } HfTemplate;
 
+/* Offsets lose the white space of their tokens, as ByteLevel and RobertaProcessing have it. */
+typedef struct HfTrim {
+  bool add_prefix_space; /* the space that was put in front of the text is not counted */
+  bool behind_special;   /* the special tokens are there already: none of the text's tokens is the first */
+} HfTrim;
+
 typedef struct HfPostProcessor {
   HfTemplate single, pair;
+  HfTrim *trims; /* one after the other */
+  size_t trim_count, trim_capacity;
 } HfPostProcessor;
 
 /* Whether an id has a token. */

@@ -8,7 +8,7 @@
 static const HfPreTokenizerKind *const kinds[] = {
   &hf_pre_tokenizer_bert, &hf_pre_tokenizer_whitespace, &hf_pre_tokenizer_whitespace_split, &hf_pre_tokenizer_punctuation,
   &hf_pre_tokenizer_digits, &hf_pre_tokenizer_char_delimiter, &hf_pre_tokenizer_metaspace, &hf_pre_tokenizer_fixed_length,
-  &hf_pre_tokenizer_unicode_scripts,
+  &hf_pre_tokenizer_unicode_scripts, &hf_pre_tokenizer_byte_level, &hf_pre_tokenizer_split,
 };
 
 static const HfPreTokenizerKind *find_kind(const char *type) {
@@ -97,7 +97,7 @@ static bool hold(HfSplitter *s, size_t begin, size_t end, HfError *err) {
 }
 
 bool hf_splitter_feed(HfSplitter *s, size_t begin, size_t end, bool match, HfError *err) {
-  if (begin == end) return true;
+  if (begin == end && !match) return true;
   bool join = s->pending;
   switch (s->behavior) {
   case HF_SPLIT_REMOVED: return match || hf_piece_add(s->out, s->base + begin, s->base + end, -1, err);

@@ -3,7 +3,9 @@
 #ifndef HF_PRE_TOKENIZER_H
 #define HF_PRE_TOKENIZER_H
 #include <cjson/cJSON.h>
+#include "byte_level_words.h"
 #include "metaspace.h"
+#include "regex.h"
 #include "text.h"
 
 typedef enum HfSplitBehavior {
@@ -30,6 +32,13 @@ struct HfPreTokenizer {
   uint32_t delimiter;
   int64_t length;
   HfMetaspace metaspace;
+  struct { bool add_prefix_space, use_regex; } byte_level;
+  struct {
+    char *text;      /* one of three: a text, one of the known sets of words, a regular expression */
+    HfWords words;
+    HfRegex *regex;
+    bool invert;
+  } split;
 };
 
 typedef struct HfPreTokenizers {
@@ -46,7 +55,7 @@ bool hf_pre_tokenizers_apply(const HfPreTokenizers *list, HfPieces *pieces, HfPi
 
 extern const HfPreTokenizerKind hf_pre_tokenizer_bert, hf_pre_tokenizer_whitespace, hf_pre_tokenizer_whitespace_split,
   hf_pre_tokenizer_punctuation, hf_pre_tokenizer_digits, hf_pre_tokenizer_char_delimiter, hf_pre_tokenizer_metaspace,
-  hf_pre_tokenizer_fixed_length, hf_pre_tokenizer_unicode_scripts;
+  hf_pre_tokenizer_fixed_length, hf_pre_tokenizer_unicode_scripts, hf_pre_tokenizer_byte_level, hf_pre_tokenizer_split;
 
 /* Turns matches into pieces as the behavior says. Feed all parts of the text in order, then finish. */
 typedef struct HfSplitter {

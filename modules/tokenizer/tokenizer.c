@@ -157,7 +157,9 @@ static bool read_components(HfTokenizer *t, const char *where, HfError *err) {
 /* The vocabulary lives in the model from now on. */
 static void drop_vocabulary(cJSON *json) {
   cJSON_DeleteItemFromObjectCaseSensitive(json, "added_tokens");
-  cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "model"), "vocab");
+  cJSON *model = cJSON_GetObjectItemCaseSensitive(json, "model");
+  cJSON_DeleteItemFromObjectCaseSensitive(model, "vocab");
+  cJSON_DeleteItemFromObjectCaseSensitive(model, "merges");
 }
 
 static bool read_tokenizer(HfTokenizer *t, const char *vocab_text, size_t vocab_size, const char *where, HfError *err) {

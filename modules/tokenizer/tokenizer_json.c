@@ -129,6 +129,23 @@ static bool put_scores(HfBuffer *out, const HfVocab *vocab, const double *scores
   return put_line(out, 2, err) && put(out, "]", err);
 }
 
+/* [["first", "second"], ...] in the order of the ranks; of two equal merges the later counts. */
+static bool put_merges(HfBuffer *out, const HfBpe *bpe, const HfVocab *vocab, HfError *err) {
+  bool any = false;
+  if (!put(out, ",", err) || !put_field(out, "merges", 2, err) || !put(out, "[", err)) return false;
+  for (size_t rank = 0; rank < bpe->count; rank++) {
+    HfMerge merge = bpe->merges[rank];
+    if (hf_bpe_find(bpe, merge.first, merge.second)->rank != rank) continue;
+    size_t first = 0, second = 0;
+    const char *a = hf_vocab_token(vocab, merge.first, &first), *b = hf_vocab_token(vocab, merge.second, &second);
+    if ((any && !put(out, ",", err)) || !put_line(out, 3, err) || !put(out, "[", err) || !put_line(out, 4, err)) return false;
+    if (!put_string(out, a, first, err) || !put(out, ",", err) || !put_line(out, 4, err)) return false;
+    if (!put_string(out, b, second, err) || !put_line(out, 3, err) || !put(out, "]", err)) return false;
+    any = true;
+  }
+  return (!any || put_line(out, 2, err)) && put(out, "]", err);
+}
+
 static bool put_model(HfBuffer *out, const HfTokenizer *t, const cJSON *json, HfError *err) {
   if (!put(out, "{", err)) return false;
   for (const cJSON *child = json->child; child; child = child->next)
@@ -136,6 +153,7 @@ static bool put_model(HfBuffer *out, const HfTokenizer *t, const cJSON *json, Hf
   const HfModel *model = &t->model;
   bool done = put_field(out, "vocab", 2, err) &&
               (model->scores ? put_scores(out, &model->vocab, model->scores, err) : put_vocabulary(out, &model->vocab, err));
+  done = done && (model->kind != &hf_model_bpe || put_merges(out, &model->bpe, &model->vocab, err));
   return done && put_line(out, 1, err) && put(out, "}", err);
 }
 

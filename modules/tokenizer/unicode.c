@@ -30,6 +30,24 @@ bool hf_utf8_valid(const char *text, size_t size, size_t *bad) {
   return true;
 }
 
+/* Bytes at t that could begin a character but do not complete one: at least 1. */
+static size_t broken_size(const unsigned char *t, size_t left) {
+  size_t wanted = t[0] >= 0xC2 && t[0] < 0xE0 ? 2 : (t[0] & 0xF0) == 0xE0 ? 3 : t[0] >= 0xF0 && t[0] < 0xF5 ? 4 : 1, size = 1;
+  unsigned char low = t[0] == 0xE0 ? 0xA0 : t[0] == 0xF0 ? 0x90 : 0x80, high = t[0] == 0xED ? 0x9F : t[0] == 0xF4 ? 0x8F : 0xBF;
+  for (; size < wanted && size < left && t[size] >= low && t[size] <= high; size++) low = 0x80, high = 0xBF;
+  return size;
+}
+
+bool hf_utf8_append_lossy(HfBuffer *out, const char *text, size_t size, HfError *err) {
+  for (size_t bad; !hf_utf8_valid(text, size, &bad);) {
+    size_t broken = broken_size((const unsigned char *)text + bad, size - bad);
+    if (!hf_buffer_append(out, text, bad, err) || !hf_buffer_append(out, "\xEF\xBF\xBD", 3, err)) return false;
+    text += bad + broken;
+    size -= bad + broken;
+  }
+  return hf_buffer_append(out, text, size, err);
+}
+
 size_t hf_utf8_count(const char *text, size_t size) {
   size_t count = 0;
   for (size_t i = 0; i < size; i++) count += ((unsigned char)text[i] & 0xC0) != 0x80;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "memory.h"
 #include "unicode_tables.h"
 
 /* Bits of a property set; the order is that of unicode/make_tables.py. */
@@ -48,6 +49,8 @@ static inline size_t hf_utf8_back(const char *text, size_t at) {
 }
 /* Characters in well-formed text. */
 size_t hf_utf8_count(const char *text, size_t size);
+/* Appends text with U+FFFD in place of each longest part of a character that is not completed. */
+bool hf_utf8_append_lossy(HfBuffer *out, const char *text, size_t size, HfError *err);
 /* Writes 1 to 4 bytes; returns how many. */
 size_t hf_utf8_encode(uint32_t code, char out[4]);
 
