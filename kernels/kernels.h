@@ -71,7 +71,8 @@ typedef struct HfMatmul {
 } HfMatmul;
 
 /* Variable-length attention: sequences are packed one after another. Sequence b has query rows
- * cu_q[b] .. cu_q[b+1]-1 and key rows cu_k[b] .. cu_k[b+1]-1 (int32, B+1 entries, host memory).
+ * cu_q[b] .. cu_q[b+1]-1 and key rows cu_k[b] .. cu_k[b+1]-1 (int32, B+1 entries, host memory);
+ * with key_count set (a cache, whose rows have room to grow) they are cu_k[b] .. cu_k[b] + key_count[b] - 1, B entries each.
  * q (Nq, heads, D), k and v (Nk, kv_heads, D) with rows q_stride, k_stride, v_stride elements apart and heads D apart;
  * out (Nq, heads, D) with rows out_stride apart. Head h uses key head h / (heads / kv_heads). scores = scale q.k.
  * Dropout of the probabilities: keep when hf_counter_uniform(dropout_key, ((row * heads + h) << 20) + key position inside its
@@ -79,7 +80,7 @@ typedef struct HfMatmul {
 typedef struct HfAttention {
   HfDtype dtype;
   int64_t sequences, heads, kv_heads, head_dim;
-  const int32_t *cu_q, *cu_k;
+  const int32_t *cu_q, *cu_k, *key_count;
   int causal; /* 0 none; 1 key j <= query i; 2 key j <= i + (keys - queries) of the sequence */
   float scale, dropout;
   uint64_t dropout_key;

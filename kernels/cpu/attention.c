@@ -37,10 +37,12 @@ typedef struct Task {
   Work *w;
 } Task;
 
+static int64_t keys_of(const HfAttention *a, int64_t b) { return a->key_count ? a->key_count[b] : a->cu_k[b + 1] - a->cu_k[b]; }
+
 static Task task_of(const HfAttention *a, int64_t index, Work *w) {
   int64_t b = index / a->kv_heads, kv_head = index % a->kv_heads, group = a->heads / a->kv_heads;
   int64_t row = a->cu_q[b], key = a->cu_k[b], first_head = kv_head * group;
-  Task t = {.a = a, .queries = a->cu_q[b + 1] - row, .keys = a->cu_k[b + 1] - key, .first_row = row, .first_head = first_head, .group = group, .w = w};
+  Task t = {.a = a, .queries = a->cu_q[b + 1] - row, .keys = keys_of(a, b), .first_row = row, .first_head = first_head, .group = group, .w = w};
   t.q = (const float *)a->q + row * a->q_stride + first_head * a->head_dim;
   t.k = (const float *)a->k + key * a->k_stride + kv_head * a->head_dim;
   t.v = (const float *)a->v + key * a->v_stride + kv_head * a->head_dim;
@@ -94,7 +96,7 @@ static int64_t lay_out(Work *w, float *base, int64_t T, int64_t D, bool is_backw
 
 static int64_t longest_keys(const HfAttention *a) {
   int64_t longest = 1;
-  for (int64_t b = 0; b < a->sequences; b++) longest = hf_max(longest, a->cu_k[b + 1] - a->cu_k[b]);
+  for (int64_t b = 0; b < a->sequences; b++) longest = hf_max(longest, keys_of(a, b));
   return longest;
 }
 

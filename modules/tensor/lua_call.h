@@ -71,6 +71,10 @@ int hf_call_error(HfCall *c, int slot, const char *format, ...) __attribute__((f
 extern const HfLuaOp hf_lua_math_ops[], hf_lua_shape_ops[], hf_lua_index_ops[], hf_lua_layer_ops[], hf_lua_create_ops[], hf_lua_inplace_ops[],
     hf_lua_autograd_ops[], hf_lua_random_ops[], hf_lua_random_inplace_ops[];
 
+/* The plan of pack_plan at idx: where each of its *rows rows begins among the real tokens, rows + 1 numbers, borrowed. An error
+ * when the plan computes padding too. */
+const int32_t *hfL_check_plan(lua_State *L, int idx, int64_t *rows);
+
 /* Functions of tensor and core that follow Lua's own convention; each file adds its own to the table on the top. */
 void hf_lua_open_create(lua_State *L);
 void hf_lua_open_autograd(lua_State *L);

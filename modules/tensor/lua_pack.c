@@ -147,6 +147,13 @@ static int pack_plan(lua_State *L) {
   return 1;
 }
 
+const int32_t *hfL_check_plan(lua_State *L, int idx, int64_t *rows) {
+  PackPlan *plan = luaL_checkudata(L, idx, HFL_PLAN);
+  if (plan->queries != plan->tokens) hfL_errorf(L, "attention: a cache takes the real tokens of a batch, and this plan computes padding too");
+  *rows = plan->batch;
+  return cu_keys(plan);
+}
+
 static int plan_index(lua_State *L) {
   luaL_checkudata(L, 1, HFL_PLAN);
   lua_getiuservalue(L, 1, 1);
