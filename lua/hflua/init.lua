@@ -16,6 +16,8 @@ local names = {
   Accuracy = { "hflua.metrics.accuracy" },
   range = { "hflua.range" }, tqdm = { "hflua.progress", "tqdm" }, makedirs = { "hflua.core.system", "makedirs" },
   parse_args = { "hflua.args" }, plot = { "hflua.plot", "plot" }, launch = { "hflua.launch" }, set_seed = { "hflua.seed" },
+  GenerationConfig = { "hflua.generation.config" }, generation = { "hflua.generation" },
+  TextStreamer = { "hflua.generation.streamers", "TextStreamer" }, TextIteratorStreamer = { "hflua.generation.streamers", "TextIteratorStreamer" },
   version = { "hflua.core.version" }, builtin = { "hflua.builtin" },
 }
 

@@ -126,6 +126,7 @@ static const int64_t *read_tokens(lua_State *L, int idx, int64_t vocabulary, int
 /* generation.set(scores, {ids}, value[, others]): these tokens get `value`, all others `others` when it is given. */
 static int set_tokens(lua_State *L) {
   int64_t count;
+  lua_settop(L, 4);
   HfTensor *scores = check_scores(L, 1);
   const int64_t *tokens = read_tokens(L, 2, scores->shape[1], &count);
   float value = (float)luaL_checknumber(L, 3);

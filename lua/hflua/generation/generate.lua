@@ -212,7 +212,7 @@ end
 --- Tokens behind each prompt: ids (B * num_return_sequences, length) with the prompts in front; with return_dict_in_generate a table of
 -- sequences, and scores, logits (one tensor (rows, V) for each new token), sequences_scores, beam_indices, past_key_values.
 function generation.generate(model, inputs, options)
-  if not generation.can_generate(model) then
+  if not model:can_generate() then
     errors.raise("generate: %s has no output for the next token; use a causal model (GPT2LMHeadModel, LlamaForCausalLM, AutoModelForCausalLM)", model.__name)
   end
   local given = sort_arguments(inputs, options)
@@ -231,11 +231,6 @@ function generation.generate(model, inputs, options)
   if not c.return_dict_in_generate then return found.sequences end
   found.scores, found.logits, found.past_key_values = job.scores, job.logits, job.decoder.cache
   return found
-end
-
---- Has the model an output for the next token?
-function generation.can_generate(model)
-  return model.lm_head ~= nil and model.forward_arguments ~= nil and options_of.nearest("past_key_values", model.forward_arguments) == "past_key_values"
 end
 
 --- An iterator over the text that comes, piece by piece: `for piece in model:stream(ids, { tokenizer = tok, max_new_tokens = 50 }) do`.

@@ -3,6 +3,7 @@
 local modules = {
   AutoConfig = "auto", AutoModel = "auto", AutoModelForSequenceClassification = "auto", AutoModelForMaskedLM = "auto",
   AutoModelForTokenClassification = "auto", AutoModelForQuestionAnswering = "auto", AutoModelForCausalLM = "auto", AutoModelForPreTraining = "auto",
+  DynamicCache = "cache", StaticCache = "cache",
   PretrainedConfig = "config", PreTrainedConfig = "config",
   BertConfig = "bert", BertModel = "bert", BertForSequenceClassification = "bert", BertForMaskedLM = "bert",
   BertForPreTraining = "bert", BertForTokenClassification = "bert", BertForQuestionAnswering = "bert",

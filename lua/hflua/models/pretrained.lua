@@ -312,6 +312,7 @@ function PreTrainedModel:from_pretrained(source, options)
   local new, unused = fill(model, state, folder, o)
   start_anew(model, new, folder, o.dtype)
   if not o.quiet then report(model, source, new, unused) end
+  if model:can_generate() then rawset(model, "generation_config", require("hflua.generation.config").of_folder(folder, config)) end
   return model:eval()
 end
 
@@ -326,7 +327,19 @@ function PreTrainedModel:save_pretrained(folder)
   config.dtype = self:parameters()[1].dtype
   config:save_pretrained(folder)
   safetensors.save_file(self:state_dict(), folder .. "/model.safetensors", { format = "pt" })
+  if self:can_generate() then require("hflua.generation.generate").config_of(self):save_pretrained(folder) end
 end
+
+--- Has the model an output for the next token, and a cache?
+function PreTrainedModel:can_generate()
+  return rawget(self, "lm_head") ~= nil and table.concat(self.forward_arguments or {}, " "):find("past_key_values", 1, true) ~= nil
+end
+
+--- Tokens behind a prompt: see generation/generate.lua.
+function PreTrainedModel:generate(inputs, options) return require("hflua.generation.generate").generate(self, inputs, options) end
+
+--- The same as an iterator over pieces of text.
+function PreTrainedModel:stream(inputs, options) return require("hflua.generation.generate").stream(self, inputs, options) end
 
 --- Classes are called with a dot in Hugging Face's examples, `Class.from_pretrained(name)`: gives the class both spellings.
 function PreTrainedModel.publish(class)
