@@ -80,12 +80,13 @@ typedef struct HfMatmul {
 typedef struct HfAttention {
   HfDtype dtype;
   int64_t sequences, heads, kv_heads, head_dim;
-  const int32_t *cu_q, *cu_k, *key_count;
+  const int32_t *cu_q, *cu_k;
   int causal; /* 0 none; 1 key j <= query i; 2 key j <= i + (keys - queries) of the sequence */
   float scale, dropout;
   uint64_t dropout_key;
   const void *q, *k, *v;
   int64_t q_stride, k_stride, v_stride, out_stride;
+  const int32_t *key_count; /* NULL: keys end where the next sequence's begin */
 } HfAttention;
 
 /* One parameter of a multi-tensor optimizer step; all float32, n elements, updated in place. */
