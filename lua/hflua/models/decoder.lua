@@ -178,7 +178,7 @@ function decoder.sequence(base)
   return function(self, inputs)
     local places = last_places(self, inputs)
     local mask = inputs.attention_mask
-    local masked = mask and mask:reshape(-1):index_select(0, places):eq(0):any():item() ~= 0
+    local masked = mask and mask:reshape(-1):index_select(0, places):eq(0):any():item()
     local x, layout, hidden = self[base]:encode(inputs, nil, { hidden_states = wants_hidden(self, inputs), whole = masked })
     local logits = self.score(rows_at(layout, x, places))
     local loss = inputs.labels and encoder.sequence_loss(self.config, logits, inputs.labels) or nil

@@ -34,7 +34,7 @@ end
 
 -- Has a masked position a label that counts?
 local function labels_on_padding(mask, labels)
-  return labels ~= nil and tensor.logical_and(labels:ne(-100), mask:eq(0)):any():item() ~= 0
+  return labels ~= nil and tensor.logical_and(labels:ne(-100), mask:eq(0)):any():item()
 end
 
 -- The plan of the real tokens, or of every position (`whole`).
