@@ -329,10 +329,21 @@ static bool check_tables(HfTensor *const *weights, HfTensor *const *ids, int cou
   return true;
 }
 
-/* Which id of which table was refused. */
+static bool has_id(const HfTensor *ids, int64_t wanted) {
+  HfError err;
+  size_t bytes = hf_tensor_bytes(ids);
+  int64_t *host = bytes ? hf_malloc(bytes, "embedding", &err) : NULL;
+  bool found = false;
+  if (host && hf_tensor_read(ids, host, &err))
+    for (int64_t i = 0; i < hf_tensor_numel(ids) && !found; i++) found = host[i] == wanted;
+  hf_free(host);
+  return found;
+}
+
+/* Which id of which table was refused: the first table that has no such row and is asked for it. */
 static bool bad_id(HfTensor *const *weights, HfTensor *const *ids, int count, int64_t bad, HfError *err) {
   for (int t = 0; t < count; t++)
-    if (bad < 0 || bad >= weights[t]->shape[0])
+    if ((bad < 0 || bad >= weights[t]->shape[0]) && has_id(ids[t], bad))
       return hf_error_set(err,
                           "embedding: id %" PRId64 " is out of range; the table has %" PRId64
                           " rows (ids 0 .. %" PRId64

@@ -2,6 +2,7 @@
 -- checkpoints. RoBERTa builds on the same layers (roberta.lua).
 local tensor = require "hflua.tensor"
 local nn = require "hflua.nn"
+local activation = require "hflua.models.activation"
 local config = require "hflua.models.config"
 local encoder = require "hflua.models.encoder"
 local layouts = require "hflua.models.layout"
@@ -32,7 +33,7 @@ function bert.check_config(c, where)
   if c.hidden_size % c.num_attention_heads ~= 0 then
     errors.raise("%s: hidden_size: expected a multiple of num_attention_heads %d, found %d", where, c.num_attention_heads, c.hidden_size)
   end
-  encoder.activation(c.hidden_act, where)
+  activation.fused(c.hidden_act, where)
   for _, field in ipairs { "is_decoder", "add_cross_attention" } do
     if c[field] == true then errors.raise("%s: %s: expected false (an encoder), found true", where, field) end
   end
@@ -64,7 +65,10 @@ end
 local SelfAttention = nn.Module:extend("BertSelfAttention")
 
 function SelfAttention:init(c)
-  for _, name in ipairs { "query", "key", "value" } do self[name] = nn.Linear(c.hidden_size, c.hidden_size) end
+  bert.BertForMaskedLM.vocabulary_biases = { "cls.predictions.bias" }
+bert.BertForPreTraining.vocabulary_biases = { "cls.predictions.bias" }
+
+for _, name in ipairs { "query", "key", "value" } do self[name] = nn.Linear(c.hidden_size, c.hidden_size) end
   self.dropout = nn.Dropout(c.attention_probs_dropout_prob)
 end
 
@@ -108,7 +112,7 @@ function Layer:forward(x, layout)
     output = attention.output.dense, norm = attention.output.LayerNorm }, x, layout, { heads = c.num_attention_heads,
     attention_dropout = attention.self.dropout.p, hidden_dropout = attention.output.dropout.p, training = self.training })
   return encoder.feed_forward({ up = self.intermediate.dense, down = output.dense, norm = output.LayerNorm }, x,
-    encoder.activation(c.hidden_act), output.dropout.p)
+    activation.fused(c.hidden_act), output.dropout.p)
 end
 
 local Encoder = nn.Module:extend("BertEncoder")
@@ -223,7 +227,7 @@ local Transform = nn.Module:extend("BertPredictionHeadTransform")
 function Transform:init(c)
   self.dense = nn.Linear(c.hidden_size, c.hidden_size)
   self.LayerNorm = nn.LayerNorm(c.hidden_size, { eps = c.layer_norm_eps })
-  self.activation = encoder.activation(c.hidden_act)
+  self.activation = activation.fused(c.hidden_act)
 end
 
 function Transform:forward(x) return self.LayerNorm(self.dense(x, self.activation)) end

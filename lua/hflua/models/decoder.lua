@@ -192,7 +192,7 @@ end
 function decoder.headed(name, Base, prefix, o)
   local Model = PreTrainedModel:extend(name)
   Model.config_class, Model.base_model_prefix, Model.ignored_names = Base.config_class, prefix, Base.ignored_names
-  Model.head_prefixes, Model.forward = o.head_prefixes, o.forward
+  Model.head_prefixes, Model.forward, Model.input_embeddings = o.head_prefixes, o.forward, Base.input_embeddings
   local arguments = table.move(Base.forward_arguments, 1, #Base.forward_arguments, 1, {})
   Model.forward_arguments = table.move(o.arguments, 1, #o.arguments, #arguments + 1, arguments)
   function Model:init(c)

@@ -1,6 +1,7 @@
 --- DistilBERT (Sanh et al. 2019): BERT's layer with other names, no token types, no pooler.
 local tensor = require "hflua.tensor"
 local nn = require "hflua.nn"
+local activation = require "hflua.models.activation"
 local config = require "hflua.models.config"
 local encoder = require "hflua.models.encoder"
 local layouts = require "hflua.models.layout"
@@ -20,7 +21,7 @@ distilbert.DistilBertConfig = config.define("DistilBertConfig", "distilbert", {
   aliases = { hidden_size = "dim", num_attention_heads = "n_heads", num_hidden_layers = "n_layers" },
   check = function(c, where)
     if c.dim % c.n_heads ~= 0 then errors.raise("%s: dim: expected a multiple of n_heads %d, found %d", where, c.n_heads, c.dim) end
-    encoder.activation(c.activation, where)
+    activation.fused(c.activation, where)
   end,
 })
 
@@ -89,7 +90,7 @@ function Layer:forward(x, layout)
   local c, a = self.config, self.attention
   x = encoder.self_attention({ query = a.q_lin, key = a.k_lin, value = a.v_lin, output = a.out_lin, norm = self.sa_layer_norm }, x, layout,
     { heads = c.n_heads, attention_dropout = a.dropout.p, hidden_dropout = 0, training = self.training })
-  return encoder.feed_forward({ up = self.ffn.lin1, down = self.ffn.lin2, norm = self.output_layer_norm }, x, encoder.activation(c.activation), self.ffn.dropout.p)
+  return encoder.feed_forward({ up = self.ffn.lin1, down = self.ffn.lin2, norm = self.output_layer_norm }, x, activation.fused(c.activation), self.ffn.dropout.p)
 end
 
 local Transformer = nn.Module:extend("Transformer")
@@ -160,7 +161,7 @@ local MaskedLM = headed("DistilBertForMaskedLM", { "vocab_" }, function(self, c)
   self.vocab_transform = nn.Linear(c.dim, c.dim)
   self.vocab_layer_norm = nn.LayerNorm(c.dim, { eps = EPS })
   self.vocab_projector = heads.TiedDecoder(c.dim, c, { bias = true })
-end, heads.masked("distilbert", function(self, x) return self.vocab_layer_norm(self.vocab_transform(x, encoder.activation(self.config.activation))) end,
+end, heads.masked("distilbert", function(self, x) return self.vocab_layer_norm(self.vocab_transform(x, activation.fused(self.config.activation))) end,
   function(self) return self.distilbert.embeddings.word_embeddings.weight, self.vocab_projector.bias end))
 
 --- The projector's weight is the word embeddings.
@@ -168,6 +169,8 @@ function MaskedLM:adapt_state(state)
   state["vocab_projector.weight"] = nil
   return state
 end
+
+MaskedLM.vocabulary_biases = { "vocab_projector.bias" }
 
 for name, class in pairs(distilbert) do
   if name:find "^DistilBert" and class.is_module then PreTrainedModel.publish(class) end

@@ -45,13 +45,6 @@ function encoder.feed_forward(m, x, activation, dropout)
   return m.norm(m.down(inner), x, dropout)
 end
 
-local activations = { gelu = "gelu", gelu_python = "gelu", gelu_new = "gelu_tanh", gelu_pytorch_tanh = "gelu_tanh", relu = "relu", silu = "silu", swish = "silu", tanh = "tanh" }
-
---- The fused activation of a configuration's name.
-function encoder.activation(name, where)
-  return activations[name] or errors.raise("%s: unknown activation %q (known: gelu, gelu_new, relu, silu, tanh)", where, tostring(name))
-end
-
 --- Runs the layers over x (N, C). layers[i](x, layout) -> x; `collect` gathers hidden states (B, T, C).
 -- `first_only`: the last layer is done for first tokens only.
 function encoder.run(layers, x, layout, first_only, collect)

@@ -2,9 +2,9 @@
 -- Fields are named as in the checkpoints.
 local tensor = require "hflua.tensor"
 local nn = require "hflua.nn"
+local activation = require "hflua.models.activation"
 local config = require "hflua.models.config"
 local decoder = require "hflua.models.decoder"
-local encoder = require "hflua.models.encoder"
 local errors = require "hflua.errors"
 local heads = require "hflua.models.heads"
 local layouts = require "hflua.models.layout"
@@ -26,7 +26,7 @@ gpt2.GPT2Config = config.define("GPT2Config", "gpt2", {
   check = function(c, where)
     if c.n_embd % c.n_head ~= 0 then errors.raise("%s: n_embd: expected a multiple of n_head %d, found %d", where, c.n_head, c.n_embd) end
     if c.add_cross_attention == true then errors.raise("%s: add_cross_attention: expected false, found true", where) end
-    encoder.activation(c.activation_function, where)
+    activation.fused(c.activation_function, where)
   end,
 })
 
@@ -59,13 +59,14 @@ function MLP:init(inner, c)
   self.config = c
   self.c_fc = nn.Conv1D(inner, c.n_embd)
   self.c_proj = nn.Conv1D(c.n_embd, inner)
+  self.act = activation.module(c.activation_function)
   self.dropout = nn.Dropout(c.resid_pdrop)
 end
 
 MLP.first_values = shrink_projection
 
 function MLP:forward(x)
-  local inner <close> = self.c_fc(x, encoder.activation(self.config.activation_function)) -- its memory is free again behind c_proj
+  local inner <close> = self.c_fc(x, self.act.fused) -- its memory is free again behind c_proj
   return self.dropout(self.c_proj(inner))
 end
 
@@ -110,9 +111,11 @@ end
 -- Words, positions and, where they are given, token types (their vectors are those of words): (N, C)
 local function embed(self, inputs, layout)
   local positions = layouts.positions(layout, inputs.position_ids)
-  local tables, ids = { self.wpe.weight }, { positions }
-  if inputs.input_ids then tables[2], ids[2] = self.wte.weight, layouts.pack(layout, inputs.input_ids) end
-  if inputs.token_type_ids then tables[#tables + 1], ids[#ids + 1] = self.wte.weight, layouts.pack(layout, inputs.token_type_ids) end
+  local tables, ids = {}, {}
+  local function add(weight, of) tables[#tables + 1], ids[#ids + 1] = weight, of end
+  if inputs.input_ids then add(self.wte.weight, layouts.pack(layout, inputs.input_ids)) end
+  add(self.wpe.weight, positions)
+  if inputs.token_type_ids then add(self.wte.weight, layouts.pack(layout, inputs.token_type_ids)) end
   local x = tensor.embedding_sum(tables, ids)
   return inputs.inputs_embeds and x + layouts.pack(layout, inputs.inputs_embeds) or x
 end
@@ -131,9 +134,10 @@ local function headed(name, head_prefixes, arguments, build, forward)
   return gpt2[name]
 end
 
-headed("GPT2LMHeadModel", { "lm_head." }, { "labels", "logits_to_keep", "num_items_in_batch" }, function(self, c)
+local LMHeadModel = headed("GPT2LMHeadModel", { "lm_head." }, { "labels", "logits_to_keep", "num_items_in_batch" }, function(self, c)
   self.lm_head = nn.Linear(c.n_embd, c.vocab_size, { bias = false })
-end, decoder.causal("transformer")).tied_weights = { { "lm_head", "transformer.wte" } }
+end, decoder.causal("transformer"))
+LMHeadModel.tied_weights, LMHeadModel.output_embeddings = { { "lm_head", "transformer.wte" } }, "lm_head"
 
 headed("GPT2ForSequenceClassification", { "score." }, { "labels" }, function(self, c)
   self.score = nn.Linear(c.n_embd, c.num_labels, { bias = false })

@@ -1,5 +1,8 @@
 --- Models: architectures with their task heads, loaded from and saved to Hugging Face's folders.
 -- `models.AutoModelForSequenceClassification.from_pretrained(name, {num_labels = 2})`, or a class by its name.
+local errors = require "hflua.errors"
+local options = require "hflua.options"
+
 local modules = {
   AutoConfig = "auto", AutoModel = "auto", AutoModelForSequenceClassification = "auto", AutoModelForMaskedLM = "auto",
   AutoModelForTokenClassification = "auto", AutoModelForQuestionAnswering = "auto", AutoModelForCausalLM = "auto", AutoModelForPreTraining = "auto",
@@ -30,10 +33,17 @@ function models.__names()
   return names
 end
 
+-- A name that is that of a model's class, but of none there is, is an error; any other name is just not there.
+local function unknown(name)
+  if type(name) ~= "string" or name:find "^DataCollator" then return nil end
+  if not (name:find "^%u.*Model$" or name:find "^%u.*For%u%a+$") then return nil end
+  errors.raise("hflua.models: %s; the architectures are BERT, RoBERTa, DistilBERT, GPT-2, Llama, Qwen2 and Mistral", options.unknown("class", name, modules))
+end
+
 return setmetatable(models, {
   __index = function(self, name)
     local file = modules[name]
-    if not file then return nil end
+    if not file then return unknown(name) end
     local value = require("hflua.models." .. file)[name]
     rawset(self, name, value)
     return value

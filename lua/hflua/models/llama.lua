@@ -2,9 +2,9 @@
 -- Mistral are the same layers under other names (qwen2.lua, mistral.lua).
 local tensor = require "hflua.tensor"
 local nn = require "hflua.nn"
+local activation = require "hflua.models.activation"
 local config = require "hflua.models.config"
 local decoder = require "hflua.models.decoder"
-local encoder = require "hflua.models.encoder"
 local errors = require "hflua.errors"
 local heads = require "hflua.models.heads"
 local layouts = require "hflua.models.layout"
@@ -43,7 +43,7 @@ function llama.check_config(c, where)
   if c.num_attention_heads % kv ~= 0 then
     errors.raise("%s: num_key_value_heads: expected a divisor of num_attention_heads %d, found %d", where, c.num_attention_heads, kv)
   end
-  encoder.activation(c.hidden_act, where)
+  activation.fused(c.hidden_act, where)
   rope.parameters(c, head_size(c), where)
 end
 
@@ -92,14 +92,14 @@ end
 local MLP = nn.Module:extend("LlamaMLP")
 
 function MLP:init(c)
-  self.config = c
   local bias = { bias = c.mlp_bias == true }
   self.gate_proj = nn.Linear(c.hidden_size, c.intermediate_size, bias)
   self.up_proj = nn.Linear(c.hidden_size, c.intermediate_size, bias)
   self.down_proj = nn.Linear(c.intermediate_size, c.hidden_size, bias)
+  self.act_fn = activation.module(c.hidden_act)
 end
 
-function MLP:forward(x) return self.down_proj(self.gate_proj(x, encoder.activation(self.config.hidden_act)) * self.up_proj(x)) end
+function MLP:forward(x) return self.down_proj(self.gate_proj(x, self.act_fn.fused) * self.up_proj(x)) end
 
 local Layer = nn.Module:extend("LlamaDecoderLayer")
 
@@ -187,9 +187,10 @@ function llama.family(family, o)
     classes[class.__name] = class
     return class
   end
-  headed("ForCausalLM", "model", { "lm_head." }, { "labels", "logits_to_keep", "num_items_in_batch" }, function(self, c)
+  local CausalLM = headed("ForCausalLM", "model", { "lm_head." }, { "labels", "logits_to_keep", "num_items_in_batch" }, function(self, c)
     self.lm_head = nn.Linear(c.hidden_size, c.vocab_size, { bias = false })
-  end, decoder.causal("model")).tied_weights = { { "lm_head", "model.embed_tokens" } }
+  end, decoder.causal("model"))
+  CausalLM.tied_weights, CausalLM.output_embeddings = { { "lm_head", "model.embed_tokens" } }, "lm_head"
   headed("ForSequenceClassification", "model", { "score." }, { "labels" }, function(self, c)
     self.score = nn.Linear(c.hidden_size, c.num_labels, { bias = false })
   end, decoder.sequence("model"))

@@ -1,15 +1,17 @@
 --- What all models share: loading and saving Hugging Face's folders, first values, tied weights.
 local tensor = require "hflua.tensor"
+local embeddings = require "hflua.models.embeddings"
 local errors = require "hflua.errors"
 local hub = require "hflua.hub"
 local json = require "hflua.core.json"
 local options_of = require "hflua.options"
-local safetensors = require "hflua.core.safetensors"
 local init = require "hflua.nn.parameter"
 local memory = require "hflua.models.memory"
+local weight_files = require "hflua.models.weight_files"
 local Module = require "hflua.nn.module"
 
 local PreTrainedModel = Module:extend("PreTrainedModel")
+for name, value in pairs(embeddings) do PreTrainedModel[name] = value end
 
 -- Options of from_pretrained that are not fields of the configuration.
 local loading_options = { config = true, dtype = true, torch_dtype = true, revision = true, local_files_only = true, ignore_mismatched_sizes = true,
@@ -83,73 +85,11 @@ function PreTrainedModel:post_init()
   end)
 end
 
--- The module at a path of field names ("transformer.wte").
-local function module_at(model, path)
-  for field in path:gmatch "[^.]+" do model = model[field] end
-  return model
-end
-
---- Modules whose weight is that of another, as paths: { { "lm_head", "transformer.wte" } }.
-PreTrainedModel.tied_weights = {}
-
---- Makes output layers share the weight of the embeddings, where config.tie_word_embeddings says so.
-function PreTrainedModel:tie_weights()
-  if not self.config.tie_word_embeddings then return end
-  for _, pair in ipairs(self.tied_weights) do module_at(self, pair[1]).weight = module_at(self, pair[2]).weight end
-end
-
 --- A model with random weights from a configuration, in training mode as in Python.
 function PreTrainedModel:from_config(config)
   check_config(self, config, "from_config")
   memory.check(self, config, self.config_class.__name)
   return self(config)
-end
-
--- The shards of an index.json, each a plain file name inside the folder.
-local function indexed_shards(folder, index)
-  local content = json.load_file(index)
-  local map = type(content) == "table" and content.weight_map
-  if type(map) ~= "table" then errors.raise("%s: weight_map: expected an object, found %s", index, type(map)) end
-  local shards, by_file = {}, {}
-  for name, file in pairs(map) do
-    if type(file) ~= "string" or file:find "[/\\%z]" or file == "" or file:find "^%.%.?$" then
-      errors.raise("%s: weight_map: %q: expected a plain file name, found %q", index, tostring(name), tostring(file))
-    end
-    if not by_file[file] then
-      by_file[file] = { path = folder .. "/" .. file, promised = {} }
-      shards[#shards + 1] = by_file[file]
-      if not hub.is_file(by_file[file].path) then errors.raise("%s: weight_map: %q: %s: no such file in the folder", index, tostring(name), file) end
-    end
-    table.insert(by_file[file].promised, name)
-  end
-  table.sort(shards, function(a, b) return a.path < b.path end)
-  return shards
-end
-
--- The files that hold the weights of a folder, in order: { path =, promised = names that an index says are in it }
-local function shards_of(folder)
-  local single, index = folder .. "/model.safetensors", folder .. "/model.safetensors.index.json"
-  if hub.is_file(single) then return { { path = single, promised = {} } } end
-  if hub.is_file(index) then return indexed_shards(folder, index) end
-  if hub.is_file(folder .. "/pytorch_model.bin") then
-    errors.raise("%s: pytorch_model.bin is a pickle, which can run code when it is read; convert it to model.safetensors in Python with model.save_pretrained(folder)", folder)
-  end
-  errors.raise("%s: model.safetensors: not found; expected a folder written by save_pretrained", folder)
-end
-
-local function load_tensors(folder)
-  local state = {}
-  for _, shard in ipairs(shards_of(folder)) do
-    local tensors = safetensors.load_file(shard.path)
-    for name, value in pairs(tensors) do
-      if state[name] then errors.raise("%s: tensor %q: found in two files", shard.path, name) end
-      state[name] = value
-    end
-    for _, name in ipairs(shard.promised) do
-      if not tensors[name] then errors.raise("%s: tensor %q: not found, but model.safetensors.index.json says it is here", shard.path, name) end
-    end
-  end
-  return state
 end
 
 -- Names of early TensorFlow conversions.
@@ -304,7 +244,7 @@ function PreTrainedModel:from_pretrained(source, options)
   config:update(fields):check(path)
   rawset(config, "name_or_path", source)
   memory.check(self, config, path)
-  local state = load_tensors(folder)
+  local state = weight_files.load(folder)
   local renamed = {}
   for name, value in pairs(state) do renamed[modern_name(name)] = value end
   local model = init.skip(function() return self(config) end)
@@ -320,13 +260,19 @@ end
 function PreTrainedModel:adapt_state(state) return state end
 
 --- Writes config.json and model.safetensors (new files, renamed into place) for hflua and transformers.
-function PreTrainedModel:save_pretrained(folder)
+-- {max_shard_size="5GB"}: weights that take more go into several files with an index.
+function PreTrainedModel:save_pretrained(folder, options)
+  options_of.check("save_pretrained", options, { "max_shard_size", "safe_serialization" })
   require("hflua.core.system").makedirs(folder)
   local config = self.config:clone()
   config.architectures = json.array { self.__name }
   config.dtype = self:parameters()[1].dtype
   config:save_pretrained(folder)
-  safetensors.save_file(self:state_dict(), folder .. "/model.safetensors", { format = "pt" })
+  local entries = {}
+  for _, iterate in ipairs { self.named_parameters, self.named_buffers } do
+    for name, value in iterate(self) do entries[#entries + 1] = { name = name, tensor = value:detach() } end
+  end
+  weight_files.save(entries, folder, options and options.max_shard_size)
   if self:can_generate() then require("hflua.generation.generate").config_of(self):save_pretrained(folder) end
 end
 

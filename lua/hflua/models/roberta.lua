@@ -4,7 +4,6 @@ local nn = require "hflua.nn"
 local bert = require "hflua.models.bert"
 local config = require "hflua.models.config"
 local errors = require "hflua.errors"
-local encoder = require "hflua.models.encoder"
 local heads = require "hflua.models.heads"
 local PreTrainedModel = require "hflua.models.pretrained"
 
@@ -87,6 +86,8 @@ function roberta.RobertaForMaskedLM:adapt_state(state)
   state["lm_head.decoder.bias"], state["lm_head.decoder.weight"] = nil, nil
   return state
 end
+
+roberta.RobertaForMaskedLM.vocabulary_biases = { "lm_head.bias" }
 
 for _, name in ipairs { "RobertaModel", "RobertaForSequenceClassification", "RobertaForTokenClassification", "RobertaForQuestionAnswering", "RobertaForMaskedLM" } do
   PreTrainedModel.publish(roberta[name])
