@@ -234,7 +234,7 @@ t.test("GPT-2 in shards: written with an index, read back, replaced by one file"
   local ids = table_of { { 1, 2, 3 } }
   golden.close(hf.AutoModelForCausalLM.from_pretrained(path, { quiet = true }) { input_ids = ids }.logits, model { input_ids = ids }.logits, 0, "logits")
   model:save_pretrained(path)
-  t.same(files.list(path), { "config.json", "model.safetensors" })
+  t.same(files.list(path), { "config.json", "generation_config.json", "model.safetensors" })
   t.raises(function() model:save_pretrained(path, { max_shard_size = "10 elephants" }) end, "max_shard_size")
   files.remove(path)
 end)
