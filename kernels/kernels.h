@@ -54,11 +54,13 @@ typedef enum HfReduce {
 } HfReduce;
 typedef enum HfActivation { HF_ACT_NONE, HF_ACT_GELU, HF_ACT_GELU_TANH, HF_ACT_RELU, HF_ACT_SILU, HF_ACT_TANH } HfActivation;
 
-/* c = alpha * op(a) op(b) + beta * c, row-major, then + bias, then the activation. float32 sums.
+/* c = alpha * op(a) op(b) + beta * c, row-major, then + bias, then the activation. Sums, bias and activation are float32; a c of
+ * 16 bits is rounded once, at the end (pre likewise, before the activation).
  * op(a) is (m, k), op(b) is (k, n), c is (m, n); ld* is the distance between rows of the stored matrix. With
  * beta == 0 the old c is never read. `batch` products are made with the given distances between matrices (0 repeats). */
 typedef struct HfMatmul {
-  HfDtype dtype; /* of a, b, c, bias, pre */
+  HfDtype dtype; /* of a and b, and unless float_c of c, bias, pre */
+  bool float_c;  /* c, bias and pre are float32 whatever dtype is: gradients of float32 weights, straight into their sum */
   bool transpose_a, transpose_b;
   int64_t m, n, k, batch;
   float alpha, beta;
