@@ -15,10 +15,14 @@ tokenizer.AutoTokenizer = {
   from_pretrained = function(name, options) return loading.from_pretrained(name, options) end,
 }
 
--- A class table: Class.from_pretrained(name[, options]) and Class(path of a vocabulary file[, options]).
+-- A class table: Class.from_pretrained(name[, options]), Class(path of a vocabulary file[, options]) and
+-- Class(vocab.json, merges.txt[, options]).
 local function make_class(name)
   local class = { from_pretrained = function(folder, options) return loading.from_pretrained(folder, options, name) end }
-  return setmetatable(class, { __name = name, __call = function(_, path, options) return loading.from_file(path, options, name) end })
+  return setmetatable(class, { __name = name, __call = function(_, path, merges, options)
+    if type(merges) ~= "string" then merges, options = nil, merges end
+    return loading.from_file(path, options, name, merges)
+  end })
 end
 
 local names = classes.names()

@@ -8,9 +8,9 @@
 #include "error.h"
 #include "vocab.h"
 
-/* Two tokens that become one; the place in the list is the rank. */
+/* Two tokens and the one they become; the place in the list is the rank. */
 typedef struct HfMerge {
-  int32_t first, second;
+  int32_t first, second, id;
 } HfMerge;
 
 typedef struct HfMergeSlot {
@@ -45,7 +45,9 @@ bool hf_bpe_add_merge(HfBpe *bpe, const HfVocab *vocab, const char *first, size_
 /* The lines "first second" of a merges.txt. */
 bool hf_bpe_read_lines(HfBpe *bpe, const HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err);
 /* Makes the table of pairs; needed after merges were added. */
-bool hf_bpe_prepare(HfBpe *bpe, const HfVocab *vocab, HfError *err);
+bool hf_bpe_prepare(HfBpe *bpe, HfError *err);
+/* Finds the tokens of single bytes and characters; needed once. */
+void hf_bpe_find_ids(HfBpe *bpe, const HfVocab *vocab);
 
 /* The merge of a pair, NULL: none. */
 static inline const HfMergeSlot *hf_bpe_find(const HfBpe *bpe, int32_t first, int32_t second) {

@@ -35,7 +35,8 @@ bool hf_bpe_add_merge(HfBpe *bpe, const HfVocab *vocab, const char *first, size_
   if (!find_part(vocab, first, first_size, &merge.first, err) || !find_part(vocab, second, second_size, &merge.second, err)) return false;
   if (second_size < bpe->prefix_size)
     return hf_error_set(err, "token \"%s\" is shorter than continuing_subword_prefix", hf_excerpt(shown, second, second_size));
-  if (find_result(bpe, vocab, first, first_size, second, second_size) < 0)
+  merge.id = find_result(bpe, vocab, first, first_size, second, second_size);
+  if (merge.id < 0)
     return hf_error_set(err, "\"%s\" and \"%s\": the token that they become is not in the vocabulary", hf_excerpt(shown, first, first_size),
                         hf_excerpt(with, second, second_size));
   if (!hf_array_grow((void **)&bpe->merges, bpe->count, &bpe->capacity, sizeof merge, "merges", err)) return false;
@@ -72,11 +73,12 @@ bool hf_bpe_read_lines(HfBpe *bpe, const HfVocab *vocab, const char *text, size_
 
 /* ---- the table of pairs */
 
-static void put_slot(HfBpe *bpe, uint32_t rank, int32_t id) {
-  uint64_t pair = (uint64_t)(uint32_t)bpe->merges[rank].first << 32 | (uint32_t)bpe->merges[rank].second;
+static void put_slot(HfBpe *bpe, uint32_t rank) {
+  HfMerge merge = bpe->merges[rank];
+  uint64_t pair = (uint64_t)(uint32_t)merge.first << 32 | (uint32_t)merge.second;
   size_t at = (pair * 0x9E3779B97F4A7C15u) >> 32 & bpe->mask;
   while (bpe->slots[at].rank != HF_NO_RANK && bpe->slots[at].pair != pair) at = (at + 1) & bpe->mask;
-  bpe->slots[at] = (HfMergeSlot){pair, rank, id}; /* of two equal merges the later counts */
+  bpe->slots[at] = (HfMergeSlot){pair, rank, merge.id}; /* of two equal merges the later counts */
 }
 
 static bool make_slots(HfBpe *bpe, HfError *err) {
@@ -92,16 +94,13 @@ static bool make_slots(HfBpe *bpe, HfError *err) {
   return true;
 }
 
-static void fill_slots(HfBpe *bpe, const HfVocab *vocab) {
-  for (size_t rank = 0; rank < bpe->count; rank++) {
-    size_t first = 0, second = 0;
-    const char *a = hf_vocab_token(vocab, bpe->merges[rank].first, &first), *b = hf_vocab_token(vocab, bpe->merges[rank].second, &second);
-    put_slot(bpe, (uint32_t)rank, find_result(bpe, vocab, a, first, b, second));
-  }
+bool hf_bpe_prepare(HfBpe *bpe, HfError *err) {
+  if (!make_slots(bpe, err)) return false;
+  for (size_t rank = 0; rank < bpe->count; rank++) put_slot(bpe, (uint32_t)rank);
+  return true;
 }
 
-/* Tokens of single bytes and single characters. */
-static void fill_ids(HfBpe *bpe, const HfVocab *vocab) {
+void hf_bpe_find_ids(HfBpe *bpe, const HfVocab *vocab) {
   for (unsigned i = 0; i < 256; i++) {
     char name[8];
     snprintf(name, sizeof name, "<0x%02X>", i);
@@ -111,11 +110,4 @@ static void fill_ids(HfBpe *bpe, const HfVocab *vocab) {
     char text[4];
     bpe->char_ids[code] = hf_vocab_find(vocab, text, hf_utf8_encode(code, text));
   }
-}
-
-bool hf_bpe_prepare(HfBpe *bpe, const HfVocab *vocab, HfError *err) {
-  if (!make_slots(bpe, err)) return false;
-  fill_slots(bpe, vocab);
-  fill_ids(bpe, vocab);
-  return true;
 }

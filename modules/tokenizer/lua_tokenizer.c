@@ -20,13 +20,18 @@ static int tokenizer_gc(lua_State *L) {
   return 0;
 }
 
-/* from_json(text, where[, vocab_text]) */
+/* from_json(text, where[, vocab_text[, merges_text, merges_where]]) */
 static int from_json(lua_State *L) {
   HfError err;
-  size_t size, vocab_size = 0;
-  const char *text = luaL_checklstring(L, 1, &size), *where = luaL_checkstring(L, 2), *vocab = luaL_optlstring(L, 3, NULL, &vocab_size);
+  size_t size;
+  HfVocabFiles files = {0};
+  const char *text = luaL_checklstring(L, 1, &size), *where = luaL_checkstring(L, 2);
+  files.vocab.text = luaL_optlstring(L, 3, NULL, &files.vocab.size);
+  files.vocab.where = where;
+  files.merges.text = luaL_optlstring(L, 4, NULL, &files.merges.size);
+  files.merges.where = luaL_optstring(L, 5, where);
   HfTokenizer **box = hfL_newbox(L, HFL_TOKENIZER);
-  *box = hf_tokenizer_from_json(text, size, vocab, vocab_size, where, &err);
+  *box = hf_tokenizer_from_json(text, size, files.vocab.text ? &files : NULL, where, &err);
   return *box ? 1 : hfL_raise(L, &err);
 }
 
@@ -344,6 +349,16 @@ static int set_normalizer_option(lua_State *L) {
   return 0;
 }
 
+/* set_part(name, json): replaces a part of tokenizer.json. */
+static int set_part(lua_State *L) {
+  static const char *const parts[] = {"normalizer", "pre_tokenizer", "post_processor", "decoder", NULL};
+  HfError err;
+  size_t size;
+  const char *part = parts[luaL_checkoption(L, 2, NULL, parts)], *json = luaL_checklstring(L, 3, &size);
+  if (!hf_tokenizer_set_part(check_tokenizer(L), part, json, size, &err)) return hfL_raise(L, &err);
+  return 0;
+}
+
 /* ---- text from ids */
 
 /* A growing text that Lua frees when an error is raised. */
@@ -424,6 +439,14 @@ static int to_json(lua_State *L) {
   return push_text(L, out);
 }
 
+/* part(name): the JSON of a part of tokenizer.json. */
+static int part(lua_State *L) {
+  HfError err;
+  HfBuffer *out = new_text(L);
+  if (!hf_tokenizer_write_part(check_tokenizer(L), luaL_checkstring(L, 2), out, &err)) return hfL_raise(L, &err);
+  return push_text(L, out);
+}
+
 /* What normalize and pre_tokenize work with; freed by Lua when an error is raised. */
 typedef struct Stage {
   HfPieces pieces, spare;
@@ -486,14 +509,22 @@ static int pre_tokenize(lua_State *L) {
   return 1;
 }
 
-/* save(path): writes tokenizer.json. */
-static int save(lua_State *L) {
+/* Writes what `append` makes of the tokenizer to the path at 2. */
+static int save_text(lua_State *L, bool (*append)(const HfTokenizer *, HfBuffer *, HfError *)) {
   HfError err;
   const char *path = luaL_checkstring(L, 2);
   HfBuffer *out = new_text(L);
-  if (!hf_tokenizer_write_json(check_tokenizer(L), out, &err) || !hf_file_write(path, out->data, out->size, &err)) return hfL_raise(L, &err);
+  if (!append(check_tokenizer(L), out, &err) || !hf_file_write(path, out->data, out->size, &err)) return hfL_raise(L, &err);
   return hf_buffer_free(out), 0;
 }
+
+/* save(path): tokenizer.json; save_vocabulary(path): vocab.json or vocab.txt; save_merges(path): merges.txt. */
+static int save(lua_State *L) { return save_text(L, hf_tokenizer_write_json); }
+static int save_vocabulary(lua_State *L) { return save_text(L, hf_tokenizer_write_vocabulary); }
+static int save_merges(lua_State *L) { return save_text(L, hf_tokenizer_write_merges); }
+
+/* model_type(): "BPE", "WordPiece" ... */
+static int model_type(lua_State *L) { return lua_pushstring(L, check_tokenizer(L)->model.kind->type), 1; }
 
 /* id_limit(): the largest id + 1. */
 static int id_limit(lua_State *L) { return lua_pushinteger(L, hf_tokenizer_id_limit(check_tokenizer(L))), 1; }
@@ -502,7 +533,9 @@ static const luaL_Reg methods[] = {
   {"__gc", tokenizer_gc}, {"__close", tokenizer_gc}, {"encode", encode}, {"id", token_id}, {"token", token_text},
   {"vocab", vocab}, {"vocab_size", vocab_size}, {"special_count", special_count}, {"template", template_parts},
   {"add_tokens", add_tokens}, {"added_tokens", added_tokens}, {"set_normalizer_option", set_normalizer_option},
+  {"part", part}, {"set_part", set_part},
   {"decode", decode}, {"join", join}, {"to_json", to_json}, {"save", save},
+  {"save_vocabulary", save_vocabulary}, {"save_merges", save_merges}, {"model_type", model_type},
   {"id_limit", id_limit}, {"normalize", normalize}, {"pre_tokenize", pre_tokenize}, {NULL, NULL}};
 
 static void register_owned(lua_State *L, const char *name, lua_CFunction gc) {

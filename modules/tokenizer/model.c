@@ -3,6 +3,7 @@
 #include <string.h>
 #include "component.h"
 #include "json.h"
+#include "json_scan.h"
 #include "memory.h"
 #include "unicode.h"
 
@@ -55,8 +56,9 @@ static size_t trimmed_size(const char *line, size_t size) {
   return size;
 }
 
-bool hf_vocab_read_lines(HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err) {
-  size_t bad, lines = 0;
+bool hf_vocab_read_lines(HfVocab *vocab, HfVocabFile file, HfError *err) {
+  const char *text = file.text, *where = file.where;
+  size_t size = file.size, bad, lines = 0;
   if (!hf_utf8_valid(text, size, &bad)) return hf_error_set(err, "%s: expected UTF-8, found byte 0x%02x at %zu", where, (unsigned char)text[bad], bad);
   for (const char *at = text; (at = memchr(at, '\n', size - (size_t)(at - text))); at++) lines++;
   if (lines >= INT32_MAX) return hf_error_set(err, "%s: too many lines", where);
@@ -91,6 +93,42 @@ static bool read_vocab_object(HfVocab *vocab, const cJSON *object, const char *w
   return true;
 }
 
+static bool add_id(HfVocab *vocab, const HfJsonScanner *s, const char *token, size_t size, HfError *err) {
+  char shown[HF_EXCERPT_SIZE];
+  if (s->integer < 0 || (uint64_t)s->integer > s->size / 2) /* more tokens than the file has room for */
+    return hf_error_set(err, "token \"%s\": id %lld is out of range", hf_excerpt(shown, token, size), (long long)s->integer);
+  return hf_vocab_add(vocab, token, size, (int32_t)s->integer, err);
+}
+
+static bool read_ids(HfVocab *vocab, HfJsonScanner *s, HfBuffer *token, HfError *err) {
+  HfJsonEvent event = hf_json_next(s, err);
+  char shown[HF_EXCERPT_SIZE];
+  if (event != HF_JSON_OBJECT) return event == HF_JSON_FAILED ? false : hf_error_set(err, "%s: expected an object of tokens and ids", s->where);
+  while ((event = hf_json_next(s, err)) == HF_JSON_NAME) {
+    token->size = 0;
+    if (!hf_buffer_append(token, s->string, s->string_size, err)) return false;
+    event = hf_json_next(s, err);
+    if (event == HF_JSON_FAILED) return false;
+    if (event != HF_JSON_INTEGER)
+      return hf_error_set(err, "%s: token \"%s\": expected a whole number", s->where, hf_excerpt(shown, token->data, token->size));
+    if (!add_id(vocab, s, token->data, token->size, err)) return hf_error_prefix(err, "%s", s->where);
+  }
+  return event == HF_JSON_OBJECT_END && hf_json_next(s, err) == HF_JSON_END;
+}
+
+bool hf_vocab_read_ids(HfVocab *vocab, HfVocabFile file, HfError *err) {
+  HfJsonScanner scanner;
+  HfBuffer token = {0};
+  if (file.size > INT32_MAX) return hf_error_set(err, "%s: %zu bytes are too many", file.where, file.size);
+  hf_json_scan(&scanner, file.text, file.size, file.where);
+  bool done = hf_vocab_reserve(vocab, file.size / 20, err) && read_ids(vocab, &scanner, &token, err);
+  hf_json_scan_end(&scanner);
+  hf_buffer_free(&token);
+  if (done && vocab->limit > 2 * vocab->count)
+    return hf_error_set(err, "%s: expected ids from 0 to %zu (twice the number of tokens), found %zu", file.where, 2 * vocab->count - 1, vocab->limit - 1);
+  return done;
+}
+
 /* Old files have no "type". */
 static const char *guess_type(const cJSON *json) {
   if (hf_json_find(json, "merges")) return "BPE";
@@ -107,19 +145,26 @@ static bool find_kind(HfModel *model, const cJSON *json, const char *where, HfEr
   return hf_component_unknown(err, where, "model", type);
 }
 
-static bool read_vocab(HfModel *model, const cJSON *vocab, const cJSON *json, const char *text, size_t size, const char *where, HfError *err) {
-  if (!vocab && text && !model->kind->read_vocab) return hf_vocab_read_lines(&model->vocab, text, size, where, err);
+static bool read_vocab(HfModel *model, const cJSON *vocab, const cJSON *json, const HfVocabFiles *files, const char *where, HfError *err) {
+  if (!vocab && files && files->merges.text) return hf_vocab_read_ids(&model->vocab, files->vocab, err);
+  if (!vocab && files && !model->kind->read_vocab) return hf_vocab_read_lines(&model->vocab, files->vocab, err);
   if (!vocab) return hf_json_require(json, "vocab", where, err) != NULL;
   if (model->kind->read_vocab) return model->kind->read_vocab(model, vocab, where, err);
   if (!cJSON_IsObject(vocab)) return hf_json_mismatch(vocab, "vocab", "object", where, err);
   return read_vocab_object(&model->vocab, vocab, where, err);
 }
 
-bool hf_model_read(HfModel *model, const cJSON *json, const char *vocab_text, size_t vocab_size, const char *where, HfError *err) {
+static bool read_merges(HfModel *model, const HfVocabFiles *files, const char *where, HfError *err) {
+  if (!files || !files->merges.text) return true;
+  if (!model->kind->read_merges) return hf_error_set(err, "%s: the model %s has no merges", where, model->kind->type);
+  return model->kind->read_merges(model, files->merges, err);
+}
+
+bool hf_model_read(HfModel *model, const cJSON *json, const HfVocabFiles *files, const char *where, HfError *err) {
   if (!cJSON_IsObject(json)) return hf_json_mismatch(json, "model", "object", where, err);
   model->unk_id = -1;
-  if (!find_kind(model, json, where, err)) return false;
-  return read_vocab(model, hf_json_find(json, "vocab"), json, vocab_text, vocab_size, where, err) && model->kind->read(model, json, where, err);
+  return find_kind(model, json, where, err) && read_vocab(model, hf_json_find(json, "vocab"), json, files, where, err) &&
+         model->kind->read(model, json, where, err) && read_merges(model, files, where, err);
 }
 
 void hf_model_free(HfModel *model) {

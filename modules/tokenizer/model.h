@@ -30,6 +30,18 @@ static inline bool hf_tokens_add(HfTokens *tokens, int32_t id, size_t begin, siz
 
 typedef struct HfModel HfModel;
 
+/* A file that holds a part of the vocabulary; `where` begins error messages about it. */
+typedef struct HfVocabFile {
+  const char *text; /* NULL: there is none */
+  size_t size;
+  const char *where;
+} HfVocabFile;
+
+/* The vocabulary of a model whose JSON has none: vocab.txt, or vocab.json and merges.txt. */
+typedef struct HfVocabFiles {
+  HfVocabFile vocab, merges;
+} HfVocabFiles;
+
 typedef struct HfModelKind {
   const char *type;
   bool (*read)(HfModel *self, const cJSON *json, const char *where, HfError *err); /* the vocabulary is read already */
@@ -38,6 +50,8 @@ typedef struct HfModelKind {
   void (*release)(HfModel *self); /* NULL: nothing is owned */
   /* Reads a vocabulary that is a list of tokens with scores; NULL: it is an object of ids. */
   bool (*read_vocab)(HfModel *self, const cJSON *vocab, const char *where, HfError *err);
+  /* Reads a merges.txt, behind everything else; NULL: the model has no merges. */
+  bool (*read_merges)(HfModel *self, HfVocabFile file, HfError *err);
 } HfModelKind;
 
 struct HfModel {
@@ -61,13 +75,14 @@ struct HfModel {
   HfBpe bpe;
 };
 
-/* vocab_text: the lines of a vocab.txt, used when `json` has no vocabulary of its own; NULL: none. Free also after an
- * error. */
-bool hf_model_read(HfModel *model, const cJSON *json, const char *vocab_text, size_t vocab_size, const char *where, HfError *err);
+/* files: used when `json` has no vocabulary of its own; NULL: none. Free also after an error. */
+bool hf_model_read(HfModel *model, const cJSON *json, const HfVocabFiles *files, const char *where, HfError *err);
 void hf_model_free(HfModel *model);
 
 /* vocab.txt: the token of line i has id i. */
-bool hf_vocab_read_lines(HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err);
+bool hf_vocab_read_lines(HfVocab *vocab, HfVocabFile file, HfError *err);
+/* vocab.json: {"token": id, ...} */
+bool hf_vocab_read_ids(HfVocab *vocab, HfVocabFile file, HfError *err);
 
 extern const HfModelKind hf_model_word_piece, hf_model_word_level, hf_model_unigram, hf_model_bpe;
 

@@ -162,20 +162,20 @@ static void drop_vocabulary(cJSON *json) {
   cJSON_DeleteItemFromObjectCaseSensitive(model, "merges");
 }
 
-static bool read_tokenizer(HfTokenizer *t, const char *vocab_text, size_t vocab_size, const char *where, HfError *err) {
+static bool read_tokenizer(HfTokenizer *t, const HfVocabFiles *files, const char *where, HfError *err) {
   if (!cJSON_IsObject(t->json)) return hf_json_mismatch(t->json, "", "object", where, err);
   const cJSON *model = hf_json_require(t->json, "model", where, err);
-  if (!model || !hf_model_read(&t->model, model, vocab_text, vocab_size, where, err)) return false;
+  if (!model || !hf_model_read(&t->model, model, files, where, err)) return false;
   if (!read_added_tokens(t, where, err) || !read_components(t, where, err)) return false;
   drop_vocabulary(t->json);
   return prepare(t, err);
 }
 
-HfTokenizer *hf_tokenizer_from_json(const char *text, size_t size, const char *vocab_text, size_t vocab_size, const char *where, HfError *err) {
+HfTokenizer *hf_tokenizer_from_json(const char *text, size_t size, const HfVocabFiles *files, const char *where, HfError *err) {
   HfTokenizer *t = hf_calloc(sizeof *t, "tokenizer", err);
   if (!t) return NULL;
   t->json = hf_json_parse(text, size, where, err);
-  if (t->json && read_tokenizer(t, vocab_text, vocab_size, where, err)) return t;
+  if (t->json && read_tokenizer(t, files, where, err)) return t;
   hf_tokenizer_free(t);
   return NULL;
 }
@@ -203,6 +203,35 @@ bool hf_tokenizer_set_normalizer_option(HfTokenizer *t, const char *type, const 
   if (!hf_normalizers_read(&fresh, root, "normalizer", err)) return hf_normalizers_free(&fresh), false;
   hf_normalizers_free(&t->normalizers);
   t->normalizers = fresh;
+  return prepare(t, err);
+}
+
+/* Exchanges what is read from one part; the old one is freed. */
+static bool read_part(HfTokenizer *t, const char *part, const cJSON *json, HfError *err) {
+  HfTokenizer fresh = {0};
+  bool done = !strcmp(part, "normalizer")      ? hf_normalizers_read(&fresh.normalizers, json, part, err)
+              : !strcmp(part, "pre_tokenizer") ? hf_pre_tokenizers_read(&fresh.pre_tokenizers, json, part, err)
+              : !strcmp(part, "decoder")       ? hf_decoders_read(&fresh.decoders, json, part, err)
+                                               : hf_post_processor_read(&fresh.post_processor, json, id_is_known, t, part, err);
+#define EXCHANGE(field, name) if (done && !strcmp(part, name)) { typeof(t->field) old = t->field; t->field = fresh.field; fresh.field = old; }
+  EXCHANGE(normalizers, "normalizer")
+  EXCHANGE(pre_tokenizers, "pre_tokenizer")
+  EXCHANGE(decoders, "decoder")
+  EXCHANGE(post_processor, "post_processor")
+#undef EXCHANGE
+  hf_normalizers_free(&fresh.normalizers);
+  hf_pre_tokenizers_free(&fresh.pre_tokenizers);
+  hf_decoders_free(&fresh.decoders);
+  hf_post_processor_free(&fresh.post_processor);
+  return done;
+}
+
+bool hf_tokenizer_set_part(HfTokenizer *t, const char *part, const char *json, size_t size, HfError *err) {
+  cJSON *item = hf_json_parse(json, size, part, err);
+  if (!item) return false;
+  if (!read_part(t, part, item, err)) return cJSON_Delete(item), false;
+  cJSON_DeleteItemFromObjectCaseSensitive(t->json, part);
+  if (!cJSON_AddItemToObject(t->json, part, item)) return cJSON_Delete(item), hf_error_memory(err, part, sizeof *item);
   return prepare(t, err);
 }
 

@@ -2,7 +2,7 @@
  *
  *   text -> added tokens -> normalizers -> added tokens -> pre-tokenizers -> model -> template, truncation, padding
  *
- *   HfTokenizer *t = hf_tokenizer_from_json(json, size, NULL, 0, "tokenizer.json", err);
+ *   HfTokenizer *t = hf_tokenizer_from_json(json, size, NULL, "tokenizer.json", err);
  *   HfInput text = {"Hello world", 11};
  *   HfBatchInput batch = {.texts = &text, .rows = 1, .sides = 1};
  *   HfEncodeOptions options = {.add_special_tokens = true};
@@ -73,12 +73,16 @@ typedef struct HfTokenizer {
   HfRows rows;
 } HfTokenizer;
 
-/* The document of a tokenizer.json. vocab_text: the lines of a vocab.txt for a model without vocabulary; NULL: none.
- * `where` begins every error message. */
-HfTokenizer *hf_tokenizer_from_json(const char *text, size_t size, const char *vocab_text, size_t vocab_size, const char *where, HfError *err);
+/* The document of a tokenizer.json. files: the vocabulary of a model that has none there; NULL: none. `where` begins every
+ * error message. */
+HfTokenizer *hf_tokenizer_from_json(const char *text, size_t size, const HfVocabFiles *files, const char *where, HfError *err);
 void hf_tokenizer_free(HfTokenizer *t);
 /* Appends the document as tokenizer.json has it: two spaces per level, the vocabulary in the order of the ids. */
 bool hf_tokenizer_write_json(const HfTokenizer *t, HfBuffer *out, HfError *err);
+
+/* Appends the vocabulary as a file of its own: vocab.json for BPE, the lines of vocab.txt for WordPiece; and merges.txt. */
+bool hf_tokenizer_write_vocabulary(const HfTokenizer *t, HfBuffer *out, HfError *err);
+bool hf_tokenizer_write_merges(const HfTokenizer *t, HfBuffer *out, HfError *err);
 
 /* ---- tokens and ids; added tokens win over the model's */
 int32_t hf_tokenizer_id(const HfTokenizer *t, const char *token, size_t size);                 /* -1: none */
@@ -89,6 +93,12 @@ int64_t hf_tokenizer_id_limit(const HfTokenizer *t);                            
 bool hf_tokenizer_add_tokens(HfTokenizer *t, HfAddedToken *tokens, size_t count, size_t *added, HfError *err);
 /* Changes a boolean or null option of the normalizer ("lowercase"); false when there is no such option. value: -1 null. */
 bool hf_tokenizer_set_normalizer_option(HfTokenizer *t, const char *type, const char *option, int value, HfError *err);
+
+/* Replaces "normalizer", "pre_tokenizer", "post_processor" or "decoder" by a JSON text. The special tokens of a
+ * post-processor may be added ones. */
+bool hf_tokenizer_set_part(HfTokenizer *t, const char *part, const char *json, size_t size, HfError *err);
+/* Appends the JSON of a part; "null" when there is none. */
+bool hf_tokenizer_write_part(const HfTokenizer *t, const char *part, HfBuffer *out, HfError *err);
 
 /* ---- text from ids; ids without a token are left out */
 bool hf_tokenizer_decode(const HfTokenizer *t, const int64_t *ids, size_t count, bool skip_special, HfBuffer *out, HfError *err);

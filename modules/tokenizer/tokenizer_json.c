@@ -157,6 +157,58 @@ static bool put_model(HfBuffer *out, const HfTokenizer *t, const cJSON *json, Hf
   return done && put_line(out, 1, err) && put(out, "}", err);
 }
 
+/* ---- vocabulary files */
+
+/* {"token":id,...}, without spaces as Hugging Face's tokenizers write it. */
+static bool write_ids(const HfVocab *vocab, HfBuffer *out, HfError *err) {
+  const char *before = "{";
+  for (size_t id = 0; id < vocab->limit; id++) {
+    size_t size;
+    const char *token = hf_vocab_token(vocab, (int64_t)id, &size);
+    if (!token) continue;
+    if (!put(out, before, err) || !put_string(out, token, size, err) || !hf_buffer_format(out, err, ":%zu", id)) return false;
+    before = ",";
+  }
+  return put(out, *before == '{' ? "{}" : "}", err);
+}
+
+/* One token a line; an id without a token is an empty line. */
+static bool write_lines(const HfVocab *vocab, HfBuffer *out, HfError *err) {
+  for (size_t id = 0; id < vocab->limit; id++) {
+    size_t size = 0;
+    const char *token = hf_vocab_token(vocab, (int64_t)id, &size);
+    if ((token && !hf_buffer_append(out, token, size, err)) || !put(out, "\n", err)) return false;
+  }
+  return true;
+}
+
+bool hf_tokenizer_write_vocabulary(const HfTokenizer *t, HfBuffer *out, HfError *err) {
+  const HfModel *model = &t->model;
+  if (model->kind == &hf_model_bpe) return write_ids(&model->vocab, out, err);
+  if (model->kind == &hf_model_word_piece) return write_lines(&model->vocab, out, err);
+  return hf_error_set(err, "a vocabulary of the model %s has no file of its own; save_pretrained writes it into tokenizer.json", model->kind->type);
+}
+
+bool hf_tokenizer_write_merges(const HfTokenizer *t, HfBuffer *out, HfError *err) {
+  const HfModel *model = &t->model;
+  const HfBpe *bpe = &model->bpe;
+  if (model->kind != &hf_model_bpe) return hf_error_set(err, "the model %s has no merges", model->kind->type);
+  if (!put(out, "#version: 0.2\n", err)) return false;
+  for (size_t rank = 0; rank < bpe->count; rank++) {
+    HfMerge merge = bpe->merges[rank];
+    if (hf_bpe_find(bpe, merge.first, merge.second)->rank != rank) continue;
+    size_t first = 0, second = 0;
+    const char *a = hf_vocab_token(&model->vocab, merge.first, &first), *b = hf_vocab_token(&model->vocab, merge.second, &second);
+    if (!hf_buffer_append(out, a, first, err) || !put(out, " ", err) || !hf_buffer_append(out, b, second, err) || !put(out, "\n", err)) return false;
+  }
+  return true;
+}
+
+bool hf_tokenizer_write_part(const HfTokenizer *t, const char *part, HfBuffer *out, HfError *err) {
+  const cJSON *json = hf_json_find(t->json, part);
+  return json ? put_value(out, json, 0, err) : put(out, "null", err);
+}
+
 bool hf_tokenizer_write_json(const HfTokenizer *t, HfBuffer *out, HfError *err) {
   static const char *const before[] = {"truncation", "padding"};
   static const char *const after[] = {"normalizer", "pre_tokenizer", "post_processor", "decoder"};

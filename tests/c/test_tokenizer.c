@@ -17,7 +17,8 @@ static const char document[] =
 static const char vocabulary[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nhello\nwor\n##ld\n,\ncafe\n";
 
 static HfTokenizer *load(HfError *err) {
-  return hf_tokenizer_from_json(document, sizeof document - 1, vocabulary, sizeof vocabulary - 1, "test", err);
+  HfVocabFiles files = {.vocab = {vocabulary, sizeof vocabulary - 1, "test"}};
+  return hf_tokenizer_from_json(document, sizeof document - 1, &files, "test", err);
 }
 
 static bool encode(HfTokenizer *t, const char *text, bool detailed, HfEncoding *out, HfError *err) {

@@ -28,12 +28,12 @@ static void encode(HfTokenizer *t) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   HfError err;
-  HfTokenizer *t = hf_tokenizer_from_json((const char *)data, size, NULL, 0, "tokenizer.json", &err);
+  HfTokenizer *t = hf_tokenizer_from_json((const char *)data, size, NULL, "tokenizer.json", &err);
   if (!t) return 0;
   encode(t);
   HfBuffer saved = {0};
   if (!hf_tokenizer_write_json(t, &saved, &err)) __builtin_trap();
-  HfTokenizer *again = hf_tokenizer_from_json(saved.data, saved.size, NULL, 0, "saved", &err);
+  HfTokenizer *again = hf_tokenizer_from_json(saved.data, saved.size, NULL, "saved", &err);
   if (!again) __builtin_trap();
   hf_tokenizer_free(again);
   hf_buffer_free(&saved);

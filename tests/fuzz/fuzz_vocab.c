@@ -27,7 +27,8 @@ static void use(HfTokenizer *t, const char *text, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   HfError err;
-  HfTokenizer *t = hf_tokenizer_from_json(document, sizeof document - 1, (const char *)data, size, "vocab.txt", &err);
+  HfVocabFiles files = {.vocab = {(const char *)data, size, "vocab.txt"}};
+  HfTokenizer *t = hf_tokenizer_from_json(document, sizeof document - 1, &files, "vocab.txt", &err);
   if (!t) return 0;
   HfBuffer saved = {0};
   if (!hf_tokenizer_write_json(t, &saved, &err)) __builtin_trap();

@@ -25,16 +25,90 @@ end
 local bert = { tokens = bert_tokens, columns = with_types, vocabulary = "vocab.txt", document = bert_document }
 local distilbert = { tokens = bert_tokens, columns = without_types, vocabulary = "vocab.txt", document = bert_document }
 
+-- ---- byte-level BPE, from vocab.json and merges.txt
+
+local function byte_level(add_prefix_space, use_regex)
+  return { type = "ByteLevel", add_prefix_space = add_prefix_space, trim_offsets = true, use_regex = use_regex }
+end
+
+local function byte_level_document(pre_tokenizer, normalizer)
+  return {
+    normalizer = normalizer, pre_tokenizer = pre_tokenizer, decoder = byte_level(true, true),
+    model = { type = "BPE", dropout = json.null, unk_token = json.null, continuing_subword_prefix = "", end_of_word_suffix = "",
+      fuse_unk = false, byte_fallback = false, ignore_merges = false },
+  }
+end
+
+local function gpt2_document(settings) return byte_level_document(byte_level(settings.add_prefix_space == true, true)) end
+
+local qwen2_words = [[(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+]]
+
+local function qwen2_document(settings)
+  local split = { type = "Split", pattern = { Regex = qwen2_words }, behavior = "Isolated", invert = false }
+  local bytes = byte_level(settings.add_prefix_space == true, false)
+  return byte_level_document({ type = "Sequence", pretokenizers = json.array { split, bytes } }, { type = "NFC" })
+end
+
+--- bos A eos, as add_bos_token and add_eos_token say; a pair has them around both.
+local function bos_eos_template(settings, tokens, id_of)
+  local special_tokens, single, pair = {}, {}, {}
+  local function special(name, list, type_id)
+    local token = tokens[name .. "_token"]
+    if not settings["add_" .. name .. "_token"] or not token then return end
+    special_tokens[token] = { id = token, ids = json.array { id_of(token, name .. "_token") }, tokens = json.array { token } }
+    list[#list + 1] = { SpecialToken = { id = token, type_id = type_id } }
+  end
+  local function sequence(list, id, type_id)
+    special("bos", list, type_id)
+    list[#list + 1] = { Sequence = { id = id, type_id = type_id } }
+    special("eos", list, type_id)
+  end
+  sequence(single, "A", 0)
+  sequence(pair, "A", 0)
+  sequence(pair, "B", 1)
+  return { type = "TemplateProcessing", single = json.array(single), pair = json.array(pair), special_tokens = special_tokens }
+end
+
+local function roberta_template(settings, tokens, id_of)
+  local function pair(name) return json.array { tokens[name], id_of(tokens[name], name) } end
+  return { type = "RobertaProcessing", sep = pair "sep_token", cls = pair "cls_token", trim_offsets = settings.trim_offsets ~= false,
+    add_prefix_space = settings.add_prefix_space == true }
+end
+
+local bpe_files = { "vocab.json", "merges.txt" }
+local end_of_text = "<|endoftext|>"
+
+-- tokens: as names and texts. more: further fields of the class.
+local function bpe_class(tokens, document, post_processor, more)
+  local class = { tokens = {}, columns = without_types, files = bpe_files, document = document, post_processor = post_processor }
+  for name, text in tokens:gmatch "(%w+)=(%S+)" do class.tokens[name .. "_token"] = text end
+  for name, value in pairs(more or {}) do class[name] = value end
+  return class
+end
+
+local gpt2 = bpe_class(("bos=%s eos=%s unk=%s"):format(end_of_text, end_of_text, end_of_text), gpt2_document, bos_eos_template,
+  { model_max_length = 1024 })
+local codegen = bpe_class(("bos=%s eos=%s unk=%s"):format(end_of_text, end_of_text, end_of_text), gpt2_document, bos_eos_template)
+local roberta = bpe_class("bos=<s> eos=</s> sep=</s> cls=<s> unk=<unk> pad=<pad> mask=<mask>", gpt2_document, roberta_template)
+local qwen2 = bpe_class(("eos=%s unk=%s pad=%s"):format(end_of_text, end_of_text, end_of_text), qwen2_document, bos_eos_template)
+local llama = { tokens = { bos_token = "<s>", eos_token = "</s>", unk_token = "<unk>" }, columns = without_types, padding_side = "left" }
+
 -- Class names of tokenizer_config.json, without "Fast".
 local known = {
   BertTokenizer = bert, ElectraTokenizer = bert, DistilBertTokenizer = distilbert,
   PreTrainedTokenizer = { tokens = {}, columns = with_types },
+  GPT2Tokenizer = gpt2, CodeGenTokenizer = codegen, GPTNeoXTokenizer = codegen,
+  RobertaTokenizer = roberta, LongformerTokenizer = roberta, BartTokenizer = roberta,
+  Qwen2Tokenizer = qwen2, LlamaTokenizer = llama,
 }
 
 local aliases = { TokenizersBackend = "PreTrainedTokenizer", AutoTokenizer = "PreTrainedTokenizer" }
 
 -- model_type of config.json
-local by_model_type = { bert = "BertTokenizer", distilbert = "DistilBertTokenizer", electra = "ElectraTokenizer" }
+local by_model_type = { bert = "BertTokenizer", distilbert = "DistilBertTokenizer", electra = "ElectraTokenizer",
+  gpt2 = "GPT2Tokenizer", gpt_neo = "GPT2Tokenizer", gptj = "GPT2Tokenizer", opt = "GPT2Tokenizer", codegen = "CodeGenTokenizer",
+  gpt_neox = "GPTNeoXTokenizer", roberta = "RobertaTokenizer", longformer = "LongformerTokenizer", bart = "BartTokenizer",
+  qwen2 = "Qwen2Tokenizer", llama = "LlamaTokenizer" }
 
 --- "BertTokenizerFast" and "BertTokenizer" are one class.
 function classes.canonical(name)
@@ -61,9 +135,17 @@ end
 --- JSON of the pipeline that `class` makes of a vocabulary; `id_of` gives the id of a special token.
 function classes.document(class, settings, tokens, id_of) return json.encode(class.document(settings, tokens, id_of)) end
 
+--- JSON of the post-processor that `class` makes once the special tokens have ids; nil: what it has stays.
+function classes.post_processor(class, settings, tokens, id_of)
+  return class.post_processor and json.encode(class.post_processor(settings, tokens, id_of))
+end
+
+--- JSON of the post-processor that add_bos_token and add_eos_token ask for.
+function classes.bos_eos_template(settings, tokens, id_of) return json.encode(bos_eos_template(settings, tokens, id_of)) end
+
 --- Error for a class whose engine is not there.
 function classes.unsupported(name)
-  errors.raise("tokenizer class %s cannot be built from these files; a folder with tokenizer.json, or a WordPiece vocab.txt, can be read", name)
+  errors.raise("tokenizer class %s cannot be built from these files; a tokenizer.json, a WordPiece vocab.txt, or vocab.json with merges.txt can be read", name)
 end
 
 return classes

@@ -22,7 +22,7 @@ local setting_types = { do_lower_case = "boolean", strip_accents = "boolean", to
   model_max_length = "number", padding_side = "string", truncation_side = "string", split_special_tokens = "boolean",
   clean_up_tokenization_spaces = "boolean", model_input_names = "table", add_prefix_space = "boolean",
   additional_special_tokens = "table", extra_special_tokens = "table", pad_token_type_id = "number", name_or_path = "string",
-  tokenizer_class = "string" }
+  tokenizer_class = "string", add_bos_token = "boolean", add_eos_token = "boolean", trim_offsets = "boolean", errors = "string" }
 
 local function known_options()
   local known = {}
@@ -104,10 +104,41 @@ local function apply_bert_options(engine, document, settings)
   end
 end
 
+-- Sets options of the components of one type, in sequences too; returns whether one differs from before.
+local function set_component_options(component, type_name, options_of)
+  local changed = false
+  for _, list in ipairs { component.pretokenizers or {}, component.processors or {} } do
+    for _, part in ipairs(list) do changed = set_component_options(part, type_name, options_of) or changed end
+  end
+  if component.type ~= type_name then return changed end
+  for option, value in pairs(options_of) do
+    changed = changed or component[option] ~= value
+    component[option] = value
+  end
+  return changed
+end
+
+local function set_part_options(engine, part, type_name, options_of)
+  local component = json.decode(engine:part(part))
+  if type(component) ~= "table" or not set_component_options(component, type_name, options_of) then return end
+  engine:set_part(part, json.encode(component))
+end
+
+-- add_prefix_space and trim_offsets that contradict tokenizer.json change it.
+local function apply_byte_level_options(engine, settings)
+  local prefix, trim = settings.add_prefix_space, settings.trim_offsets
+  if type(prefix) == "boolean" then set_part_options(engine, "pre_tokenizer", "ByteLevel", { add_prefix_space = prefix }) end
+  local roberta = {}
+  if type(prefix) == "boolean" then roberta.add_prefix_space = prefix end
+  if type(trim) == "boolean" then roberta.trim_offsets = trim end
+  if next(roberta) then set_part_options(engine, "post_processor", "RobertaProcessing", roberta) end
+end
+
 local function from_document(path, settings)
   local document = read(path) or errors.raise("%s: cannot be read", path)
   local engine = core.from_json(document, path)
   apply_bert_options(engine, document, settings)
+  apply_byte_level_options(engine, settings)
   return engine
 end
 
@@ -132,6 +163,13 @@ end
 local function from_vocabulary(class, path, settings, tokens)
   local text = read(path) or errors.raise("%s: cannot be read", path)
   return core.from_json(classes.document(class, settings, texts_of(tokens), line_finder(text, path)), path, text)
+end
+
+-- vocab.json and merges.txt.
+local function from_vocabulary_and_merges(class, vocabulary, merges, settings)
+  local ids = read(vocabulary) or errors.raise("%s: cannot be read", vocabulary)
+  local pairs_of = read(merges) or errors.raise("%s: cannot be read", merges)
+  return core.from_json(classes.document(class, settings), vocabulary, ids, pairs_of, merges)
 end
 
 -- ---- the tokenizer
@@ -176,6 +214,8 @@ end
 
 local function apply_settings(tokenizer, class, settings)
   tokenizer.model_input_names = class.columns
+  tokenizer.padding_side = class.padding_side or tokenizer.padding_side
+  tokenizer.model_max_length = class.model_max_length or tokenizer.model_max_length
   for _, name in ipairs { "model_max_length", "padding_side", "truncation_side", "split_special_tokens", "clean_up_tokenization_spaces",
     "model_input_names", "pad_token_type_id", "name_or_path" } do
     local value = settings[name]
@@ -184,19 +224,39 @@ local function apply_settings(tokenizer, class, settings)
   call_options.check { padding_side = tokenizer.padding_side, truncation_side = tokenizer.truncation_side }
 end
 
-local function finish(engine, name, class, settings, tokens, folder)
+-- What depends on the ids of special tokens. made: the engine comes from vocabulary files.
+local function set_post_processor(tokenizer, class, settings, tokens, made)
+  local function id_of(token, name)
+    return tokenizer._engine:id(token) or errors.raise("the %s '%s' is not in the vocabulary", name, tostring(token))
+  end
+  local explicit = type(settings.add_bos_token) == "boolean" or type(settings.add_eos_token) == "boolean"
+  local document
+  if explicit then document = classes.bos_eos_template(settings, tokens, id_of)
+  elseif made then document = classes.post_processor(class, settings, tokens, id_of) end
+  if document then tokenizer._engine:set_part("post_processor", document) end
+end
+
+local function finish(engine, name, class, settings, tokens, folder, made)
   local tokenizer = Tokenizer.new(engine, name, settings)
   add_special_tokens(tokenizer, tokens, settings)
   add_listed_tokens(tokenizer, folder, settings)
   apply_settings(tokenizer, class, settings)
+  set_post_processor(tokenizer, class, settings, texts_of(tokens), made)
   return tokenizer
 end
 
 local function missing_files(folder, class)
-  if hub.is_file(folder .. "/vocab.json") and hub.is_file(folder .. "/merges.txt") then
-    errors.raise("%s: vocab.json and merges.txt: byte-level BPE is not supported; WordPiece (tokenizer.json or vocab.txt) is", folder)
-  end
-  errors.raise("%s: no tokenizer files: expected tokenizer.json%s", folder, class.vocabulary and " or " .. class.vocabulary or "")
+  local others = class.files and " or " .. table.concat(class.files, " and ") or class.vocabulary and " or " .. class.vocabulary or ""
+  errors.raise("%s: no tokenizer files: expected tokenizer.json%s", folder, others)
+end
+
+-- An engine from the vocabulary files of a class, nil when they are not all there.
+local function from_files(class, folder, settings, tokens)
+  local vocabulary = class.vocabulary and folder .. "/" .. class.vocabulary
+  if vocabulary and hub.is_file(vocabulary) then return from_vocabulary(class, vocabulary, settings, tokens) end
+  if not class.files then return nil end
+  local first, second = folder .. "/" .. class.files[1], folder .. "/" .. class.files[2]
+  if hub.is_file(first) and hub.is_file(second) then return from_vocabulary_and_merges(class, first, second, settings) end
 end
 
 --- A tokenizer from a folder or a name in the local cache. wanted: the class asked for, nil: what the files say.
@@ -213,18 +273,18 @@ function loading.from_pretrained(name, given, wanted)
   elseif hub.is_file(folder .. "/vocab.txt") and not class.vocabulary then
     class_name, class = "BertTokenizer", classes.find("BertTokenizer")
     tokens = default_tokens(class, settings)
+  elseif not class.document and hub.is_file(folder .. "/merges.txt") and hub.is_file(folder .. "/vocab.json") then
+    class_name, class = "GPT2Tokenizer", classes.find("GPT2Tokenizer")
+    tokens = default_tokens(class, settings)
   end
-  if not engine then
-    local path = class.vocabulary and folder .. "/" .. class.vocabulary
-    if not path or not hub.is_file(path) then missing_files(folder, class) end
-    engine = from_vocabulary(class, path, settings, tokens)
-  end
+  local made = not engine
+  engine = engine or from_files(class, folder, settings, tokens) or missing_files(folder, class)
   settings.name_or_path = name
-  return finish(engine, class_name, class, settings, tokens, folder)
+  return finish(engine, class_name, class, settings, tokens, folder, made)
 end
 
---- A tokenizer from the path of a vocab.txt or tokenizer.json: Class(path, options).
-function loading.from_file(path, given, class_name)
+--- A tokenizer from the path of a tokenizer.json, a vocab.txt, or a vocab.json and a merges.txt: Class(path[, merges], options).
+function loading.from_file(path, given, class_name, merges)
   given = options.check(class_name, given, known_options())
   if type(path) ~= "string" then errors.raise("%s: expected the path of a vocabulary file, found %s", class_name, type(path)) end
   if not hub.is_file(path) then errors.raise("%s: %s: no such file", class_name, path) end
@@ -232,10 +292,13 @@ function loading.from_file(path, given, class_name)
   merge(settings, given, class_name)
   local tokens = default_tokens(class, settings)
   local engine
-  if path:find("%.json$") then engine = from_document(path, settings)
-  elseif class.document then engine = from_vocabulary(class, path, settings, tokens)
+  if merges and class.files then
+    if not hub.is_file(merges) then errors.raise("%s: %s: no such file", class_name, merges) end
+    engine = from_vocabulary_and_merges(class, path, merges, settings)
+  elseif path:find("%.json$") then engine = from_document(path, settings)
+  elseif class.vocabulary then engine = from_vocabulary(class, path, settings, tokens)
   else classes.unsupported(class_name) end
-  return finish(engine, class_name, class, settings, tokens, nil)
+  return finish(engine, class_name, class, settings, tokens, nil, merges ~= nil)
 end
 
 return loading

@@ -190,6 +190,7 @@ local function decode_one(self, ids, o)
   local text = self._engine:decode(ids, o.skip_special_tokens)
   local clean = o.clean_up_tokenization_spaces
   if clean == nil then clean = self.clean_up_tokenization_spaces end
+  if self._engine:model_type() == "BPE" then clean = false end -- it would take away spaces of the text, not of the tokenizer
   return clean and core.clean_up(text) or text
 end
 
@@ -353,6 +354,9 @@ methods.pad = pad
 
 --- Writes tokenizer.json and tokenizer_config.json, which transformers loads; returns their paths.
 function methods:save_pretrained(folder) return saving.save(self, folder) end
+
+--- Writes the vocabulary alone into `folder`: vocab.json and merges.txt, or vocab.txt; returns the paths.
+function methods:save_vocabulary(folder, prefix) return saving.save_vocabulary(self, folder, prefix) end
 
 --- The text of tokenizer.json.
 function methods:to_json() return self._engine:to_json() end

@@ -36,4 +36,14 @@ function saving.save(tokenizer, folder)
   return { config, document }
 end
 
+--- Writes the vocabulary files of the model; `prefix` goes before their names with a hyphen. Returns their paths.
+function saving.save_vocabulary(tokenizer, folder, prefix)
+  local engine, start = tokenizer._engine, folder .. "/" .. (prefix and prefix .. "-" or "")
+  system.makedirs(folder)
+  if engine:model_type() ~= "BPE" then return engine:save_vocabulary(start .. "vocab.txt") or { start .. "vocab.txt" } end
+  engine:save_vocabulary(start .. "vocab.json")
+  engine:save_merges(start .. "merges.txt")
+  return { start .. "vocab.json", start .. "merges.txt" }
+end
+
 return saving
