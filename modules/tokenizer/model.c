@@ -124,6 +124,7 @@ bool hf_vocab_read_ids(HfVocab *vocab, HfVocabFile file, HfError *err) {
   bool done = hf_vocab_reserve(vocab, file.size / 20, err) && read_ids(vocab, &scanner, &token, err);
   hf_json_scan_end(&scanner);
   hf_buffer_free(&token);
+  if (done && !vocab->count) return hf_error_set(err, "%s: no tokens in the file", file.where);
   if (done && vocab->limit > 2 * vocab->count)
     return hf_error_set(err, "%s: expected ids from 0 to %zu (twice the number of tokens), found %zu", file.where, 2 * vocab->count - 1, vocab->limit - 1);
   return done;
