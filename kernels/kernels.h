@@ -105,6 +105,7 @@ typedef struct HfAdam {
   bool decoupled;       /* AdamW: p *= 1 - lr * decay; else the decay is added to the gradient */
   bool amsgrad, maximize;
   float gradient_scale; /* every gradient is multiplied by this first: clipping, unscaling */
+  const float *device_scale; /* NULL, or one more such factor, read by the kernel in the device's memory */
 } HfAdam;
 
 typedef struct HfKernels {
@@ -117,6 +118,7 @@ typedef struct HfKernels {
   HfStatus (*copy_out)(void *host, const void *device, size_t bytes); /* waits for the device */
   HfStatus (*copy)(void *out, const void *in, size_t bytes);          /* on the device */
   HfStatus (*zero)(void *out, size_t bytes);
+  const char *(*late_error)(void); /* NULL where kernels answer when they are done. Else a kernel that finds a bad index may answer HF_OK, and the next copy_out HF_BAD_INDEX: this says what was found */
 
   /* ---- element by element. `dtype` of operands; out has the same unless said. */
   HfStatus (*cast)(void *out, HfDtype out_dtype, const void *in, HfDtype in_dtype, const HfLayout *layout); /* strided copy and conversion; float to integer truncates, to bool is != 0 */
@@ -175,19 +177,19 @@ typedef struct HfKernels {
 
   /* ---- embedding: out (N, C) = the sum of `tables` looked-up rows; each table[t] (rows[t], C), ids[t] (N) int64 */
   HfStatus (*embedding)(void *out, const void *const *table, const int64_t *const *ids, const int64_t *rows, int tables, HfDtype dtype, int64_t N, int64_t C, int64_t *bad);
-  /* dtable[ids[i]] += dout[i], in order of i; rows of id `skip` get nothing (-1: none) */
+  /* dtable[ids[i]] += dout[i], in order of i (a device: in fixed groups); rows of id `skip` get nothing (-1: none) */
   HfStatus (*embedding_backward)(float *dtable, const void *dout, const int64_t *ids, HfDtype dtype, int64_t N, int64_t C, int64_t rows, int64_t skip);
 
   /* ---- cross entropy of logits (N, V) rows ld apart. loss[i] = 0 where label == ignore. weight (V) may be NULL. Per row
    *   (1-s) * w[y] * -logp[y] + s / V * sum_v w[v] * -logp[v]
-   * total[0] += w[y] (or 1) of the counted rows. lse (N) is kept. Other labels outside 0..V-1: HF_BAD_INDEX */
-  HfStatus (*cross_entropy)(float *loss, float *lse, double *total, const void *logits, const int64_t *labels, const float *weight, HfDtype dtype, int64_t N, int64_t V, int64_t ld, int64_t ignore, float smoothing, int64_t *bad);
+   * total[0] += w[y] (or 1) of the counted rows (on the device). lse (N) is kept. Other labels outside 0..V-1: HF_BAD_INDEX */
+  HfStatus (*cross_entropy)(float *loss, float *lse, float *total, const void *logits, const int64_t *labels, const float *weight, HfDtype dtype, int64_t N, int64_t V, int64_t ld, int64_t ignore, float smoothing, int64_t *bad);
   /* dlogits[i, :] = dloss[i] * d loss[i] / d logits[i, :]; dlogits may be logits; rows ignored get zeros */
   HfStatus (*cross_entropy_backward)(void *dlogits, const float *dloss, const void *logits, const float *lse, const int64_t *labels, const float *weight, HfDtype dtype, int64_t N, int64_t V, int64_t ld, int64_t ignore, float smoothing);
 
   /* ---- optimizer: one pass over all parameters */
   HfStatus (*adam)(const HfAdamParameter *parameters, int64_t count, const HfAdam *settings);
-  HfStatus (*sum_squares)(double *out, const float *const *tensors, const int64_t *sizes, int64_t count); /* out on the host; fixed order of summation; not finite if any entry is not */
+  HfStatus (*sum_squares)(double *out, const float *const *tensors, const int64_t *sizes, int64_t count); /* out on the device; fixed order of summation; not finite if any entry is not */
 } HfKernels;
 
 /* The table of the processor; chosen from its instruction sets on the first call (HFLUA_ISA=plain|v3|v4 overrides). */

@@ -1,6 +1,11 @@
-/* The list of devices. The CPU is always there; the CUDA back end adds its own when it is opened. */
-#include "tensor.h"
+/* The list of devices: the CPU, and those of the CUDA back end, a library that is opened when a CUDA device is first asked
+ * for: hflua_cuda.so beside the program, or the file that HFLUA_CUDA_BACKEND names. */
+#include "device.h"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static HfDevice cpu = {.type = "cpu", .index = 0, .name = "cpu"};
 
@@ -9,14 +14,90 @@ HfDevice *hf_device_cpu(void) {
   return &cpu;
 }
 
+/* ---- the back end */
+
+enum { WHY_SIZE = 384 };
+
+static struct {
+  bool was_tried;
+  const HfCudaBackend *found;
+  char why[WHY_SIZE]; /* when there is none */
+} backend;
+
+/* The library's path; false when there is no such file. */
+static bool library_path(char *path, size_t size) {
+  const char *given = getenv("HFLUA_CUDA_BACKEND");
+  if (given && *given) return snprintf(path, size, "%s", given) < (int)size;
+  ssize_t length = readlink("/proc/self/exe", path, size - 1);
+  if (length <= 0) return false;
+  path[length] = 0;
+  char *slash = strrchr(path, '/');
+  if (!slash || (size_t)(slash - path) + sizeof "/hflua_cuda.so" > size) return false;
+  strcpy(slash, "/hflua_cuda.so");
+  return access(path, R_OK) == 0;
+}
+
+static const HfCudaBackend *open_backend(char *why) {
+  char path[4096];
+  if (!library_path(path, sizeof path))
+    return snprintf(why, WHY_SIZE, "this build has no CUDA back end: no CUDA toolkit was found when it was built"), NULL;
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) return snprintf(why, WHY_SIZE, "the CUDA back end cannot be opened: %s", dlerror()), NULL;
+  HfCudaBackendFn *get;
+  *(void **)&get = dlsym(library, "hf_cuda_backend");
+  const HfCudaBackend *found = get ? get() : NULL;
+  if (!found || found->version != HF_CUDA_BACKEND_VERSION)
+    return snprintf(why, WHY_SIZE, "%s belongs to another version of hflua", path), NULL;
+  return found;
+}
+
+const HfCudaBackend *hf_cuda(HfError *err) {
+  if (!backend.was_tried) backend.found = open_backend(backend.why);
+  backend.was_tried = true;
+  if (!backend.found) hf_error_set(err, "%s", backend.why);
+  return backend.found;
+}
+
+int hf_cuda_device_count(void) {
+  char why[WHY_SIZE];
+  const HfCudaBackend *cuda = hf_cuda(NULL);
+  return cuda ? cuda->device_count(why, sizeof why) : 0;
+}
 bool hf_cuda_is_available(void) { return hf_cuda_device_count() > 0; }
-int hf_cuda_device_count(void) { return 0; }
+
+/* ---- names */
+
+enum { CUDA_MOST = 64 };
+static struct {
+  HfDevice device;
+  char name[16];
+} cuda_devices[CUDA_MOST];
+
+/* The number in "cuda", "cuda:3"; -1 for anything else. */
+static int cuda_index(const char *name) {
+  char *end;
+  if (strncmp(name, "cuda", 4)) return -1;
+  if (!name[4]) return 0;
+  if (name[4] != ':' || name[5] < '0' || name[5] > '9') return -1;
+  long index = strtol(name + 5, &end, 10);
+  return *end || index >= CUDA_MOST ? -1 : (int)index;
+}
+
+static HfDevice *find_cuda(const char *name, int index, HfError *err) {
+  char why[WHY_SIZE] = "";
+  HfDevice *d = &cuda_devices[index].device;
+  if (d->kernels) return d;
+  const HfCudaBackend *cuda = hf_cuda(NULL);
+  const HfKernels *table = cuda ? cuda->open(index, why, sizeof why) : NULL;
+  if (!table) return hf_error_set(err, "device '%s': %s; use 'cpu'", name, cuda ? why : backend.why), NULL;
+  snprintf(cuda_devices[index].name, sizeof cuda_devices[index].name, "cuda:%d", index);
+  *d = (HfDevice){.type = "cuda", .index = index, .name = cuda_devices[index].name, .kernels = table};
+  return d;
+}
 
 HfDevice *hf_device_find(const char *name, HfError *err) {
+  int index = cuda_index(name);
   if (!strcmp(name, "cpu") || !strcmp(name, "cpu:0")) return hf_device_cpu();
-  if (!strncmp(name, "cuda", 4))
-    hf_error_set(err, "device '%s': this build has no CUDA back end; use 'cpu'", name);
-  else
-    hf_error_set(err, "device '%s': expected 'cpu', 'cuda' or 'cuda:N'", name);
-  return NULL;
+  if (index >= 0) return find_cuda(name, index, err);
+  return hf_error_set(err, "device '%s': expected 'cpu', 'cuda' or 'cuda:N'", name), NULL;
 }

@@ -7,14 +7,14 @@ typedef struct LossContext {
   int64_t rows, classes, ignore;
   float smoothing;
   HfReduction reduction;
-  double divisor; /* of the mean: summed weights of the labels that count */
 } LossContext;
 
-static bool loss_kernel(HfTensor *loss, HfTensor *lse, double *total, HfTensor *logits, HfTensor *labels,
+/* total (one number) grows by the weights of the labels that count: what a mean divides by. It stays on the device. */
+static bool loss_kernel(HfTensor *loss, HfTensor *lse, HfTensor *total, HfTensor *logits, HfTensor *labels,
                         HfTensor *weight, const LossContext *c, HfError *err) {
   int64_t bad = 0;
   HfStatus status = hf_tensor_kernels(logits)->cross_entropy(
-      hf_tensor_data(loss), hf_tensor_data(lse), total, hf_tensor_data(logits), hf_tensor_data(labels),
+      hf_tensor_data(loss), hf_tensor_data(lse), hf_tensor_data(total), hf_tensor_data(logits), hf_tensor_data(labels),
       hf_data_or_null(weight), HF_FLOAT32, hf_tensor_numel(labels), c->classes, c->classes, c->ignore,
       c->smoothing, &bad);
   if (status != HF_BAD_INDEX) return hf_check(status, "cross_entropy", logits, err);
@@ -26,12 +26,10 @@ static bool loss_kernel(HfTensor *loss, HfTensor *lse, double *total, HfTensor *
 }
 
 /* Per-row upstream gradient: dout itself for none, else dout spread over the rows, divided for the mean. */
-static HfTensor *row_gradient(HfTensor *dout, const LossContext *c, HfError *err) {
-  if (c->reduction == HF_REDUCE_NONE) {
-    HfTensor *g = hf_float_contiguous(dout, err);
-    return hf_then(g, hf_reshape(g, 1, &c->rows, err));
-  }
-  HfTensor *g = hf_unary(dout, HF_MUL_SCALAR, c->reduction == HF_REDUCE_MEAN ? 1.0 / c->divisor : 1.0, err);
+static HfTensor *row_gradient(HfTensor *dout, HfTensor *total, const LossContext *c, HfError *err) {
+  HfTensor *g = hf_float_contiguous(dout, err);
+  if (c->reduction == HF_REDUCE_NONE) return hf_then(g, hf_reshape(g, 1, &c->rows, err));
+  if (c->reduction == HF_REDUCE_MEAN) g = hf_then(g, hf_binary(g, total, HF_DIV, err));
   g = hf_then(g, g ? hf_expand(g, 1, &c->rows, err) : NULL);
   return hf_then(g, hf_contiguous(g, err));
 }
@@ -40,7 +38,7 @@ static bool cross_entropy_backward(HfNode *node, HfTensor *const *dout, HfTensor
   LossContext *c = node->context;
   HfTensor *logits = node->saved[0], *lse = node->saved[1], *labels = node->saved[2],
            *weight = node->saved[3];
-  HfTensor *g = row_gradient(dout[0], c, err), *d = g ? hf_empty_like(logits, err) : NULL;
+  HfTensor *g = row_gradient(dout[0], node->saved[4], c, err), *d = g ? hf_empty_like(logits, err) : NULL;
   bool ok = d && hf_check(hf_tensor_kernels(d)->cross_entropy_backward(
                               hf_tensor_data(d), hf_tensor_data(g), hf_tensor_data(logits),
                               hf_tensor_data(lse), hf_tensor_data(labels), hf_data_or_null(weight),
@@ -52,11 +50,10 @@ static bool cross_entropy_backward(HfNode *node, HfTensor *const *dout, HfTensor
 static const HfOperation cross_entropy_operation = {"cross_entropy", cross_entropy_backward, NULL};
 
 /* (N) losses to what the caller asked for. No label that counts: NaN, as in PyTorch. */
-static HfTensor *reduced(HfTensor *loss, const LossContext *c, const HfTensor *labels, HfError *err) {
+static HfTensor *reduced(HfTensor *loss, HfTensor *total, const LossContext *c, const HfTensor *labels, HfError *err) {
   if (c->reduction == HF_REDUCE_NONE) return hf_reshape(loss, labels->ndim, labels->shape, err);
   HfTensor *sum = hf_reduce(loss, HF_SUM, 0, NULL, false, err);
-  if (c->reduction == HF_REDUCE_MEAN)
-    sum = hf_then(sum, hf_unary(sum, HF_MUL_SCALAR, c->divisor ? 1.0 / c->divisor : NAN, err));
+  if (c->reduction == HF_REDUCE_MEAN) sum = hf_then(sum, hf_binary(sum, total, HF_DIV, err));
   return sum;
 }
 
@@ -83,17 +80,18 @@ static bool check_loss(const HfTensor *logits, const HfTensor *labels, const HfT
 static HfTensor *cross_entropy_float(HfTensor *logits, HfTensor *labels, HfTensor *weight, LossContext *c,
                                      HfError *err) {
   HfTensor *loss = hf_empty_as(logits, HF_FLOAT32, 1, &c->rows, err),
-           *lse = hf_empty_as(logits, HF_FLOAT32, 1, &c->rows, err);
+           *lse = hf_empty_as(logits, HF_FLOAT32, 1, &c->rows, err),
+           *total = hf_scalar_like(logits, HF_FLOAT32, 0, err);
   bool was = hf_tape_set_enabled(false);
-  HfTensor *out = loss && lse && loss_kernel(loss, lse, &c->divisor, logits, labels, weight, c, err)
-                      ? reduced(loss, c, labels, err)
+  HfTensor *out = loss && lse && total && loss_kernel(loss, lse, total, logits, labels, weight, c, err)
+                      ? reduced(loss, total, c, labels, err)
                       : NULL;
   hf_tape_set_enabled(was);
   out = hf_recorded(out, HF_OK,
                     &(HfRecord){&cross_entropy_operation, HF_INPUTS(logits),
-                                HF_SAVED(logits, lse, labels, weight), HF_CONTEXT(*c)},
+                                HF_SAVED(logits, lse, labels, weight, total), HF_CONTEXT(*c)},
                     err);
-  hf_tensor_release(loss), hf_tensor_release(lse);
+  hf_tensor_release(loss), hf_tensor_release(lse), hf_tensor_release(total);
   return out;
 }
 
@@ -114,23 +112,21 @@ HfTensor *hf_cross_entropy(HfTensor *logits, HfTensor *labels, HfTensor *weight,
 }
 
 /* ---- the loss of a linear layer over a large vocabulary. Logits exist for one chunk of rows at a time:
- * forward makes them, turns them into their gradient (for an upstream gradient of 1) and adds the products to
- * dx, dW and db at once; backward only scales. Rows whose label is ignored are left out first. saved: dx, dW,
- * db */
+ * forward makes them, turns them into their gradient (for an upstream gradient of 1 of the sum) and adds the
+ * products to dx, dW and db at once; backward only scales. Rows whose label is ignored are left out first.
+ * saved: dx, dW, db, the number of labels that count */
 
 #define CHUNK_ROWS 256
 
-static bool scaled_gradient(HfTensor **dinp, HfTensor *saved, double scale, HfError *err) {
-  return (*dinp = hf_unary(saved, HF_MUL_SCALAR, scale, err)) != NULL;
-}
-
 static bool linear_loss_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
-  double scale;
-  int64_t whole;
-  if (!hf_tensor_item(dout[0], &scale, &whole, err)) return false;
-  for (int i = 0; i < 3; i++)
-    if (node->wants[i] && !scaled_gradient(&dinp[i], node->saved[i], scale, err)) return false;
-  return true;
+  const LossContext *c = node->context;
+  HfTensor *scale = hf_float_contiguous(dout[0], err);
+  if (c->reduction == HF_REDUCE_MEAN) scale = hf_then(scale, hf_binary(scale, node->saved[3], HF_DIV, err));
+  bool ok = scale != NULL;
+  for (int i = 0; i < 3 && ok; i++)
+    if (node->wants[i]) ok = (dinp[i] = hf_binary(node->saved[i], scale, HF_MUL, err)) != NULL;
+  hf_tensor_release(scale);
+  return ok;
 }
 static const HfOperation linear_loss_operation = {"linear_cross_entropy", linear_loss_backward, NULL};
 
@@ -139,8 +135,8 @@ typedef struct Chunks {
   const LossContext *c;
   HfTensor *x, *w, *b, *labels; /* (N, C), (V, C), (V), (N) */
   HfTensor *dx, *dw, *db;       /* NULL where not wanted */
-  HfTensor *logits, *loss, *lse, *ones;
-  double sum, weight; /* of losses, of counted labels */
+  HfTensor *logits, *lse, *ones; /* of a chunk */
+  HfTensor *loss, *total;        /* (N); one number: how many labels count */
 } Chunks;
 
 static bool chunk_products(Chunks *s, int64_t row, int64_t n, HfError *err) {
@@ -184,7 +180,7 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
   int64_t C = s->x->shape[1], V = s->w->shape[0], bad = 0;
   const HfKernels *k = hf_tensor_kernels(s->x);
   int64_t *labels = (int64_t *)hf_tensor_data(s->labels) + row;
-  float *g = hf_tensor_data(s->logits), losses[CHUNK_ROWS];
+  float *g = hf_tensor_data(s->logits);
   HfMatmul m = {.dtype = HF_FLOAT32,
                 .transpose_b = true,
                 .m = n,
@@ -200,16 +196,13 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
                 .ldc = V,
                 .bias = hf_data_or_null(s->b)};
   if (!hf_check(k->matmul(&m), "linear_cross_entropy", s->x, err)) return false;
-  HfStatus status = k->cross_entropy(hf_tensor_data(s->loss), hf_tensor_data(s->lse), &s->weight, g, labels,
-                                     NULL, HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing, &bad);
+  HfStatus status = k->cross_entropy((float *)hf_tensor_data(s->loss) + row, hf_tensor_data(s->lse),
+                                     hf_tensor_data(s->total), g, labels, NULL, HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing, &bad);
   if (status == HF_BAD_INDEX)
     return hf_error_set(
         err, "cross_entropy: label %" PRId64 " is out of range; the vocabulary has %" PRId64 " entries", bad,
         V);
-  if (!hf_check(status, "linear_cross_entropy", s->x, err) ||
-      k->copy_out(losses, hf_tensor_data(s->loss), (size_t)n * sizeof(float)) != HF_OK)
-    return false;
-  for (int64_t i = 0; i < n; i++) s->sum += losses[i];
+  if (!hf_check(status, "linear_cross_entropy", s->x, err)) return false;
   if (!s->dx && !s->dw && !s->db) return true;
   status = k->cross_entropy_backward(g, hf_tensor_data(s->ones), g, hf_tensor_data(s->lse), labels, NULL,
                                      HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing);
@@ -217,16 +210,13 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
 }
 
 static HfTensor *finish_chunks(Chunks *s, HfTensor *const *in, HfError *err) {
-  double scale = s->c->reduction == HF_REDUCE_MEAN ? 1.0 / s->weight : 1.0;
-  HfTensor *grads[3] = {s->dx, s->dw, s->db},
-           *out = hf_tensor_full(HF_FLOAT32, 0, NULL, s->sum * scale, hf_tensor_device(s->x), err);
-  for (int i = 0; i < 3; i++)
-    if (grads[i] && scale != 1.0)
-      hf_tensor_kernels(s->x)->scale(hf_tensor_data(grads[i]), hf_tensor_numel(grads[i]), (float)scale);
-  return hf_recorded(
-      out, HF_OK,
-      &(HfRecord){&linear_loss_operation, .inputs = in, .input_count = 3, HF_SAVED(s->dx, s->dw, s->db)},
-      err);
+  bool was = hf_tape_set_enabled(false);
+  HfTensor *out = reduced(s->loss, s->total, s->c, s->labels, err);
+  hf_tape_set_enabled(was);
+  return hf_recorded(out, HF_OK,
+                     &(HfRecord){&linear_loss_operation, .inputs = in, .input_count = 3,
+                                 HF_SAVED(s->dx, s->dw, s->db, s->total), HF_CONTEXT(*s->c)},
+                     err);
 }
 
 static HfTensor *linear_loss_float(HfTensor *x, HfTensor *w, HfTensor *b, HfTensor *labels,
@@ -241,14 +231,14 @@ static HfTensor *linear_loss_float(HfTensor *x, HfTensor *w, HfTensor *b, HfTens
   if (was && b && b->requires_grad)
     ok = ok && (s.db = hf_tensor_zeros(HF_FLOAT32, 1, b->shape, hf_tensor_device(b), err));
   ok = ok && (s.logits = hf_empty_as(x, HF_FLOAT32, 2, (int64_t[]){chunk, w->shape[0]}, err)) &&
-       (s.loss = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
+       (s.loss = hf_empty_as(x, HF_FLOAT32, 1, &rows, err)) && (s.total = hf_scalar_like(x, HF_FLOAT32, 0, err)) &&
        (s.lse = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
        (s.ones = hf_tensor_full(HF_FLOAT32, 1, &chunk, 1, hf_tensor_device(x), err));
   for (int64_t row = 0; row < rows && ok; row += chunk)
     ok = run_chunk(&s, row, row + chunk < rows ? chunk : rows - row, err);
   if (ok) out = finish_chunks(&s, in, err);
   hf_tensor_release(s.dx), hf_tensor_release(s.dw), hf_tensor_release(s.db), hf_tensor_release(s.logits),
-      hf_tensor_release(s.loss), hf_tensor_release(s.lse), hf_tensor_release(s.ones);
+      hf_tensor_release(s.loss), hf_tensor_release(s.total), hf_tensor_release(s.lse), hf_tensor_release(s.ones);
   return out;
 }
 

@@ -174,6 +174,7 @@ bool hf_check(HfStatus status, const char *op, const HfTensor *t, HfError *err) 
     hf_error_memory(err, op, hf_tensor_bytes(t));
     return hf_error_prefix(err, "%s", hf_tensor_device(t)->name);
   case HF_BAD_INDEX:
+    if (hf_tensor_kernels(t)->late_error) return hf_error_set(err, "%s", hf_tensor_kernels(t)->late_error());
     return hf_error_set(err, "%s: index out of range for %s", op, hf_tensor_describe(t, text));
   default:
     return hf_error_set(err, "%s: device %s failed; restart the program", op, hf_tensor_device(t)->name);
@@ -223,12 +224,28 @@ bool hf_tensor_item(const HfTensor *t, double *out, int64_t *integer, HfError *e
   return true;
 }
 
+/* Between devices: src is copied to dst's device as it is, then broadcast and converted there. */
+static bool copy_across(HfTensor *dst, const HfTensor *src, HfError *err) {
+  HfDevice *to = hf_tensor_device(dst), *from = hf_tensor_device(src), *host = hf_device_cpu();
+  HfTensor *near = hf_tensor_empty(src->dtype, src->ndim, src->shape, from == host ? to : host, err), *whole = NULL;
+  bool ok = near != NULL;
+  if (ok && from != host) {
+    ok = hf_tensor_read(src, hf_tensor_data(near), err);
+  } else if (ok) {
+    whole = hf_tensor_empty(src->dtype, src->ndim, src->shape, from, err);
+    ok = whole && hf_tensor_copy_(whole, src, err) &&
+         hf_check(to->kernels->copy_in(hf_tensor_data(near), hf_tensor_data(whole), hf_tensor_bytes(whole)), "copy", dst, err);
+  }
+  ok = ok && hf_tensor_copy_(dst, near, err);
+  hf_tensor_release(near), hf_tensor_release(whole);
+  return ok;
+}
+
 bool hf_tensor_copy_(HfTensor *dst, const HfTensor *src, HfError *err) {
   HfLayout layout;
   const HfTensor *operands[] = {dst, src};
   if (!hf_layout_make(&layout, "copy", dst->ndim, dst->shape, operands, 2, err)) return false;
-  if (hf_tensor_device(dst) != hf_tensor_device(src))
-    return hf_error_set(err, "copy: tensors are on different devices; use to(device)");
+  if (hf_tensor_device(dst) != hf_tensor_device(src)) return copy_across(dst, src, err);
   dst->storage->version++;
   return hf_check(
       hf_tensor_kernels(dst)->cast(hf_tensor_data(dst), dst->dtype, hf_tensor_data(src), src->dtype, &layout),

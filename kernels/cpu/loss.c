@@ -77,7 +77,7 @@ HF_FOLDED void loss_rows(const void *context, int64_t first, int64_t last, HfDty
 HF_PER_FLOAT(loss_rows)
 
 /* Refuses labels outside the classes, and adds up the weights of the counted rows. */
-static HfStatus count_labels(const CrossEntropy *c, double *total, int64_t N, int64_t *bad) {
+static HfStatus count_labels(const CrossEntropy *c, float *total, int64_t N, int64_t *bad) {
   double sum = 0;
   for (int64_t i = 0; i < N; i++) {
     int64_t label = c->labels[i];
@@ -88,11 +88,11 @@ static HfStatus count_labels(const CrossEntropy *c, double *total, int64_t N, in
     }
     sum += c->weight ? c->weight[label] : 1;
   }
-  *total += sum;
+  *total += (float)sum;
   return HF_OK;
 }
 
-static HfStatus cross_entropy(float *loss, float *lse, double *total, const void *logits, const int64_t *labels,
+static HfStatus cross_entropy(float *loss, float *lse, float *total, const void *logits, const int64_t *labels,
                               const float *weight, HfDtype dtype, int64_t N, int64_t V, int64_t ld, int64_t ignore,
                               float smoothing, int64_t *bad) {
   if (!hf_is_float(dtype)) return HF_UNSUPPORTED;

@@ -56,7 +56,7 @@ static HfStatus adam(const HfAdamParameter *parameters, int64_t count, const HfA
   double bias1 = 1.0 - pow(s->beta1, (double)s->step), bias2 = 1.0 - pow(s->beta2, (double)s->step);
   Adam a = {.parameters = parameters, .beta2 = (float)s->beta2, .one_minus_beta1 = (float)(1.0 - s->beta1),
             .one_minus_beta2 = (float)(1.0 - s->beta2), .eps = (float)s->eps, .step_size = (float)(s->lr / bias1),
-            .bias2_root = (float)sqrt(bias2), .gradient_scale = s->maximize ? -s->gradient_scale : s->gradient_scale,
+            .bias2_root = (float)sqrt(bias2), .gradient_scale = (s->maximize ? -s->gradient_scale : s->gradient_scale) * (s->device_scale ? *s->device_scale : 1),
             .lr = s->lr, .decoupled = s->decoupled, .amsgrad = s->amsgrad};
   int64_t chunks = 0, work = 0;
   for (int64_t i = 0; i < count; i++) chunks += hf_ceil_div(parameters[i].n, CHUNK), work += parameters[i].n;

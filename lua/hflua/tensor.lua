@@ -17,7 +17,8 @@ tensor.is_tensor = define.is_tensor
 
 --- The name of a device as tensors show it ("cpu", "cuda:0"); an error when there is none.
 tensor.device = core.device
-tensor.cuda = { is_available = core.cuda_is_available, device_count = core.cuda_device_count }
+--- GPUs: the same as hf.cuda.
+tensor.cuda = require "hflua.cuda"
 
 --- Seeds PyTorch's global generator and dropout.
 tensor.manual_seed = core.manual_seed

@@ -96,11 +96,23 @@ static NumberList read_list(lua_State *L, const char *name, bool gradients) {
   return list;
 }
 
+/* The kernel leaves the sum in the device's memory; reading it waits for the device. */
+static bool read_sum_squares(const NumberList *list, double *total, HfError *err) {
+  HfStorage *sum = hf_storage_new(list->device, sizeof *total, err);
+  if (!sum) return false;
+  const HfKernels *k = list->device->kernels;
+  HfStatus status = k->sum_squares(sum->data, (const float *const *)list->data, list->sizes, list->count);
+  if (status == HF_OK) status = k->copy_out(total, sum->data, sizeof *total);
+  hf_storage_release(sum);
+  if (status == HF_BAD_INDEX) return hf_error_set(err, "%s", k->late_error());
+  return status == HF_OK || hf_error_set(err, "sum_squares: the kernel of %s failed", list->device->name);
+}
+
 static int push_sum_squares(lua_State *L, const char *name, bool gradients) {
   NumberList list = read_list(L, name, gradients);
   double total = 0;
-  if (list.device && list.device->kernels->sum_squares(&total, (const float *const *)list.data, list.sizes, list.count) != HF_OK)
-    hfL_errorf(L, "%s: the kernel of %s failed", name, list.device->name);
+  HfError err;
+  if (list.device && !read_sum_squares(&list, &total, &err)) hfL_raise(L, &err);
   lua_pushnumber(L, total);
   lua_pushinteger(L, list.count);
   return 2;

