@@ -2,6 +2,7 @@
  * for: hflua_cuda.so beside the program, or the file that HFLUA_CUDA_BACKEND names. */
 #include "device.h"
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static bool library_path(char *path, size_t size) {
 }
 
 static const HfCudaBackend *open_backend(char *why) {
-  char path[4096];
+  char path[PATH_MAX];
   if (!library_path(path, sizeof path))
     return snprintf(why, WHY_SIZE, "this build has no CUDA back end: no CUDA toolkit was found when it was built"), NULL;
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -47,7 +48,7 @@ static const HfCudaBackend *open_backend(char *why) {
   *(void **)&get = dlsym(library, "hf_cuda_backend");
   const HfCudaBackend *found = get ? get() : NULL;
   if (!found || found->version != HF_CUDA_BACKEND_VERSION)
-    return snprintf(why, WHY_SIZE, "%s belongs to another version of hflua", path), NULL;
+    return snprintf(why, WHY_SIZE, "%.300s belongs to another version of hflua", path), NULL;
   return found;
 }
 

@@ -18,7 +18,7 @@ local names = {
   parse_args = { "hflua.args" }, plot = { "hflua.plot", "plot" }, launch = { "hflua.launch" }, set_seed = { "hflua.seed" },
   GenerationConfig = { "hflua.generation.config" }, generation = { "hflua.generation" },
   TextStreamer = { "hflua.generation.streamers", "TextStreamer" }, TextIteratorStreamer = { "hflua.generation.streamers", "TextIteratorStreamer" },
-  version = { "hflua.core.version" }, builtin = { "hflua.builtin" },
+  version = { "hflua.core.version" }, cuda = { "hflua.cuda" }, builtin = { "hflua.builtin" },
 }
 
 -- Modules whose names are also found in hf itself: hf.Trainer is hf.trainer.Trainer.

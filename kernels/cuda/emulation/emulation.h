@@ -1,0 +1,120 @@
+/* CUDA's language on the host, so that g++ builds the .cu files and every kernel can be tested without a GPU: thread
+ * coordinates, __syncthreads and warp shuffles by fibers, atomics, shared memory, and as much of the runtime's interface as
+ * the back end calls. Device memory is a region that the host may touch only inside a launch: anything above the kernels
+ * that reads or writes a device pointer faults at once.
+ */
+#ifndef HF_EMULATION_H
+#define HF_EMULATION_H
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define __global__ static
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __shared__ static
+#define __constant__ static
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+enum { warpSize = 32 };
+
+/* ---- threads of a block, and what they wait for (fibers.cpp) */
+typedef void HfEmulatedKernel(void *context);
+void hf_emulate(HfEmulatedKernel *kernel, void *context, dim3 grid, dim3 block, size_t shared, const char *name);
+void *hf_emulated_shared(void); /* the dynamic shared memory of the running block */
+void __syncthreads(void);
+/* Every lane of the warp leaves 16 bytes at most and gets lane `from`'s. */
+void hf_emulated_shuffle(void *out, const void *in, size_t size, int from);
+/* Every lane leaves `size` bytes (64 at most) and sees those of all 32: valid until its next exchange. */
+const char *hf_emulated_exchange(const void *in, size_t size);
+enum { HF_EXCHANGE_BYTES = 64 };
+static inline int hf_lane(void) { return (int)((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32); }
+
+template <class T> T hf_shuffle(T value, int from) {
+  T out;
+  hf_emulated_shuffle(&out, &value, sizeof value, from);
+  return out;
+}
+template <class T> T __shfl_sync(unsigned, T v, int from) { return hf_shuffle(v, from & 31); }
+template <class T> T __shfl_xor_sync(unsigned, T v, int mask) { return hf_shuffle(v, hf_lane() ^ mask); }
+template <class T> T __shfl_up_sync(unsigned, T v, int by) { int l = hf_lane(); return hf_shuffle(v, l >= by ? l - by : l); }
+template <class T> T __shfl_down_sync(unsigned, T v, int by) { int l = hf_lane(); return hf_shuffle(v, l + by < 32 ? l + by : l); }
+static inline void __syncwarp(unsigned = ~0u) { hf_shuffle(0, 0); }
+static inline unsigned __ballot_sync(unsigned, int predicate) {
+  const char *all = hf_emulated_exchange(&predicate, sizeof predicate);
+  unsigned bits = 0;
+  for (int l = 0; l < 32; l++) bits |= (unsigned)(*(const int *)(all + l * HF_EXCHANGE_BYTES) != 0) << l;
+  return bits;
+}
+static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+static inline void __threadfence(void) {}
+
+/* ---- atomics: threads take turns only where they wait, so plain operations will do */
+template <class T> T atomicAdd(T *at, T value) { T old = *at; *at = old + value; return old; }
+template <class T> T atomicMax(T *at, T value) { T old = *at; if (value > old) *at = value; return old; }
+template <class T> T atomicCAS(T *at, T expected, T value) { T old = *at; if (old == expected) *at = value; return old; }
+
+static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+
+/* ---- the runtime (runtime.cpp) */
+enum cudaError_t {
+  cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
+typedef struct HfEmulatedStream *cudaStream_t;
+typedef struct HfEmulatedEvent *cudaEvent_t;
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
+struct cudaDeviceProp { char name[256]; size_t totalGlobalMem; int multiProcessorCount, major, minor; };
+
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device);
+cudaError_t cudaMalloc(void **out, size_t bytes);
+cudaError_t cudaFree(void *bytes);
+cudaError_t cudaMemGetInfo(size_t *free, size_t *total);
+cudaError_t cudaMallocHost(void **out, size_t bytes);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
+const char *cudaGetErrorString(cudaError_t error);
+static inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned) { return *s = 0, cudaSuccess; }
+static inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+static inline cudaError_t cudaDeviceSynchronize(void) { return cudaSuccess; }
+static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned) { return *e = 0, cudaSuccess; }
+static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+static inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+static inline cudaError_t cudaPeekAtLastError(void) { return cudaSuccess; }
+static inline cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+
+/* Host code that stands in for a library call on the device: opens the region while it lives. */
+struct HfDeviceAccess {
+  HfDeviceAccess();
+  ~HfDeviceAccess();
+};
+
+/* Is every pointer that a kernel is given on the device? Checked at launches while the region is guarded. */
+void hf_emulated_check_pointer(const void *pointer, const char *kernel);
+template <class T> void hf_check_argument(const T &, const char *) {}
+template <class T> void hf_check_argument(T *const &p, const char *kernel) { hf_emulated_check_pointer((const void *)p, kernel); }
+template <class... A> void hf_check_arguments(const char *kernel, const A &...a) {
+  int unused[] = {0, (hf_check_argument(a, kernel), 0)...};
+  (void)unused;
+}
+
+#define HF_LAUNCH(kernel, grid, block, shared, stream, ...)                                          \
+  do {                                                                                               \
+    hf_check_arguments(#kernel, __VA_ARGS__);                                                        \
+    auto hf_body = [&] { kernel(__VA_ARGS__); };                                                     \
+    hf_emulate([](void *c) { (*(decltype(hf_body) *)c)(); }, &hf_body, grid, block, shared, #kernel); \
+  } while (0)
+#define HF_ALLOW_SHARED(kernel, bytes) ((void)0)
+#define HF_DYNAMIC_SHARED(T, name) T *name = (T *)hf_emulated_shared()
+
+#endif

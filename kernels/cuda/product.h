@@ -1,0 +1,13 @@
+/* Products on the device: cuBLASLt (product_cublas.cu), or loops in the emulation. */
+#ifndef HF_CUDA_PRODUCT_H
+#define HF_CUDA_PRODUCT_H
+#include "kernels.h"
+
+/* What of a product's end was done with it. */
+typedef struct HfProductDone {
+  bool bias, activation; /* activation: `pre` is written too */
+} HfProductDone;
+
+/* c = alpha op(a) op(b) + beta c, k >= 1, and as much of bias, pre and activation as the library does at no cost. */
+HfStatus hf_cuda_product(const HfMatmul *m, HfProductDone *done);
+#endif

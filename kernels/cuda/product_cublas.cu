@@ -1,0 +1,168 @@
+/* Products by cuBLASLt. Row-major c = op(a) op(b) is column-major c^T = op(b)^T op(a)^T, so b is the library's first operand.
+ * Bias is part of the product; gelu's tanh form and relu too (the library has no other forms). Algorithms are asked for once
+ * for each kind of product and kept. HFLUA_TF32=1 lets float32 products use tensor cores in 10-bit precision. */
+#include "cuda.h"
+#include "product.h"
+#include <cublasLt.h>
+#include <stdlib.h>
+
+/* What decides the algorithm. No padding inside, so that kinds compare byte by byte. */
+struct Kind {
+  int64_t m, n, k, batch, lda, ldb, ldc, stride_a, stride_b, stride_c;
+  int32_t dtype, transpose_a, transpose_b, epilogue, alignment, has_beta;
+};
+
+struct Plan {
+  Kind kind;
+  bool is_used, works;
+  cublasLtMatmulDesc_t operation;
+  cublasLtMatrixLayout_t a, b, c;
+  cublasLtMatmulAlgo_t algorithm;
+};
+
+enum { PLANS = 4096, PROBES = 16 };
+static const size_t WORKSPACE = (size_t)32 << 20;
+
+static struct {
+  cublasLtHandle_t handle;
+  void *workspace;
+  Plan *plans;
+  bool uses_tf32;
+} library;
+
+static bool open_library(void) {
+  if (library.handle) return true;
+  const char *tf32 = getenv("HFLUA_TF32");
+  library.uses_tf32 = tf32 && *tf32 == '1';
+  if (!library.plans) library.plans = (Plan *)calloc(PLANS, sizeof(Plan));
+  if (!library.workspace) library.workspace = hf_cuda_alloc(WORKSPACE);
+  if (!library.plans || !library.workspace) return false;
+  return cublasLtCreate(&library.handle) == CUBLAS_STATUS_SUCCESS;
+}
+
+static cudaDataType_t type_of(HfDtype dtype) {
+  return dtype == HF_FLOAT32 ? CUDA_R_32F : dtype == HF_FLOAT16 ? CUDA_R_16F : CUDA_R_16BF;
+}
+
+/* 16, 8, 4 or 2: what all addresses are multiples of */
+static int32_t alignment_of(const HfMatmul *m) {
+  uintptr_t all = (uintptr_t)m->a | (uintptr_t)m->b | (uintptr_t)m->c | (uintptr_t)m->bias | (uintptr_t)m->pre;
+  int32_t alignment = 16;
+  while (all % (uintptr_t)alignment) alignment /= 2;
+  return alignment;
+}
+
+static cublasLtEpilogue_t epilogue_of(const HfMatmul *m, HfProductDone *done) {
+  bool tanh_gelu = m->activation == HF_ACT_GELU_TANH && m->bias && m->batch == 1;
+  bool relu = m->activation == HF_ACT_RELU && m->bias && !m->pre && m->batch == 1;
+  done->bias = m->bias && m->batch == 1 && m->beta == 0;
+  done->activation = done->bias && (relu || (tanh_gelu && (!m->pre || m->ldc % 8 == 0)));
+  if (!done->bias) return CUBLASLT_EPILOGUE_DEFAULT;
+  if (!done->activation) return CUBLASLT_EPILOGUE_BIAS;
+  if (relu) return CUBLASLT_EPILOGUE_RELU_BIAS;
+  return m->pre ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_BIAS;
+}
+
+static Kind kind_of(const HfMatmul *m, cublasLtEpilogue_t epilogue) {
+  return Kind{m->m, m->n, m->k, m->batch, m->lda, m->ldb, m->ldc, m->stride_a, m->stride_b, m->stride_c,
+              m->dtype, m->transpose_a, m->transpose_b, (int32_t)epilogue, alignment_of(m), m->beta != 0};
+}
+
+static uint64_t hash_of(const Kind *kind) {
+  const unsigned char *bytes = (const unsigned char *)kind;
+  uint64_t hash = 1469598103934665603ull;
+  for (size_t i = 0; i < sizeof *kind; i++) hash = (hash ^ bytes[i]) * 1099511628211ull;
+  return hash;
+}
+
+template <class T> static bool set(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t name, T value) {
+  return cublasLtMatmulDescSetAttribute(d, name, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
+}
+
+/* A matrix stored in `rows` rows of `columns`, seen column-major. */
+static bool make_layout(cublasLtMatrixLayout_t *out, const Kind *k, int64_t rows, int64_t columns, int64_t ld, int64_t stride) {
+  int32_t batch = (int32_t)k->batch;
+  if (cublasLtMatrixLayoutCreate(out, type_of((HfDtype)k->dtype), (uint64_t)columns, (uint64_t)rows, ld) != CUBLAS_STATUS_SUCCESS) return false;
+  if (batch == 1) return true;
+  return cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch) == CUBLAS_STATUS_SUCCESS &&
+         cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride) == CUBLAS_STATUS_SUCCESS;
+}
+
+static bool make_operation(Plan *p) {
+  const Kind *k = &p->kind;
+  cublasComputeType_t compute = k->dtype == HF_FLOAT32 && library.uses_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  if (cublasLtMatmulDescCreate(&p->operation, compute, CUDA_R_32F) != CUBLAS_STATUS_SUCCESS) return false;
+  bool ok = set(p->operation, CUBLASLT_MATMUL_DESC_TRANSA, k->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N) &&
+            set(p->operation, CUBLASLT_MATMUL_DESC_TRANSB, k->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N) &&
+            set(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, (cublasLtEpilogue_t)k->epilogue);
+  if (ok && k->epilogue != CUBLASLT_EPILOGUE_DEFAULT) ok = set(p->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of((HfDtype)k->dtype));
+  if (ok && k->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS) ok = set(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, k->ldc);
+  return ok;
+}
+
+static bool choose_algorithm(Plan *p) {
+  cublasLtMatmulPreference_t preference;
+  cublasLtMatmulHeuristicResult_t result;
+  uint32_t alignment = (uint32_t)p->kind.alignment;
+  int found = 0;
+  if (cublasLtMatmulPreferenceCreate(&preference) != CUBLAS_STATUS_SUCCESS) return false;
+  cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE, sizeof WORKSPACE);
+  static const cublasLtMatmulPreferenceAttributes_t alignments[] = {
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+  for (int i = 0; i < 4; i++) cublasLtMatmulPreferenceSetAttribute(preference, alignments[i], &alignment, sizeof alignment);
+  cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(library.handle, p->operation, p->b, p->a, p->c, p->c, preference, 1, &result, &found);
+  cublasLtMatmulPreferenceDestroy(preference);
+  if (status != CUBLAS_STATUS_SUCCESS || !found) return false;
+  p->algorithm = result.algo;
+  return true;
+}
+
+static void make_plan(Plan *p, const Kind *k) {
+  *p = Plan{*k, true, false, nullptr, nullptr, nullptr, nullptr, {}};
+  int64_t a_rows = k->transpose_a ? k->k : k->m, a_columns = k->transpose_a ? k->m : k->k;
+  int64_t b_rows = k->transpose_b ? k->n : k->k, b_columns = k->transpose_b ? k->k : k->n;
+  p->works = make_operation(p) && make_layout(&p->a, k, a_rows, a_columns, k->lda, k->stride_a) &&
+             make_layout(&p->b, k, b_rows, b_columns, k->ldb, k->stride_b) && make_layout(&p->c, k, k->m, k->n, k->ldc, k->stride_c) &&
+             choose_algorithm(p);
+}
+
+static void drop_plan(Plan *p) {
+  if (p->operation) cublasLtMatmulDescDestroy(p->operation);
+  if (p->a) cublasLtMatrixLayoutDestroy(p->a);
+  if (p->b) cublasLtMatrixLayoutDestroy(p->b);
+  if (p->c) cublasLtMatrixLayoutDestroy(p->c);
+}
+
+static Plan *find_plan(const Kind *kind) {
+  uint64_t at = hash_of(kind);
+  Plan *p = nullptr;
+  for (int i = 0; i < PROBES; i++) {
+    p = &library.plans[(at + (uint64_t)i) % PLANS];
+    if (!p->is_used) break;
+    if (!memcmp(&p->kind, kind, sizeof *kind)) return p;
+  }
+  if (p->is_used) drop_plan(p); /* all places taken: the last is given up */
+  make_plan(p, kind);
+  return p;
+}
+
+static bool run(Plan *p, const HfMatmul *m) {
+  if (p->kind.epilogue != CUBLASLT_EPILOGUE_DEFAULT && !set(p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, m->bias)) return false;
+  if (p->kind.epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS && !set(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, m->pre)) return false;
+  return cublasLtMatmul(library.handle, p->operation, &m->alpha, m->b, p->b, m->a, p->a, &m->beta, m->c, p->c, m->c, p->c, &p->algorithm,
+                        library.workspace, WORKSPACE, hf_cuda_stream()) == CUBLAS_STATUS_SUCCESS;
+}
+
+HfStatus hf_cuda_product(const HfMatmul *m, HfProductDone *done) {
+  if (!open_library()) return HF_NO_MEMORY;
+  Kind kind = kind_of(m, epilogue_of(m, done));
+  Plan *p = find_plan(&kind);
+  if (p->works) return run(p, m) ? HF_OK : HF_DEVICE_FAULT;
+  if (kind.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return HF_UNSUPPORTED;
+  *done = HfProductDone{false, false}; /* the plain product, then the rest by a kernel */
+  kind.epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  p = find_plan(&kind);
+  if (!p->works) return HF_UNSUPPORTED;
+  return run(p, m) ? HF_OK : HF_DEVICE_FAULT;
+}
