@@ -160,7 +160,7 @@ local function last_places(model, inputs)
   local ids, padding = inputs.input_ids, model.config:padding_id()
   local given = ids or inputs.inputs_embeds
   local B, T = given.shape[1], given.shape[2]
-  if not padding and B > 1 then errors.raise("%s: pad_token_id: Cannot handle batch sizes > 1 if no padding token is defined.", model.__name) end
+  if not padding and B > 1 then errors.raise("%s: pad_token_id: Cannot handle batch sizes > 1 if no padding token is defined. Set model.config.pad_token_id = tok.pad_token_id", model.__name) end
   local starts = tensor.arange(B, { dtype = "int64", device = given.device }) * T
   if not padding or not ids then return starts + (T - 1) end
   local columns = tensor.arange(T, { dtype = "int64", device = given.device }):reshape(1, T)

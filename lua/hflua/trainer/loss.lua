@@ -92,6 +92,13 @@ local function advice(model)
   return (" Use %sForSequenceClassification (class label) or another model with a head."):format(family)
 end
 
+-- Has the model's forward an argument "labels"? One without a list of arguments has.
+local function accepts_labels(model)
+  if not model.forward_arguments then return true end
+  for _, name in ipairs(model.forward_arguments) do if name == "labels" then return true end end
+  return false
+end
+
 local function loss_of(self, outputs, inputs)
   local value = outputs.loss
   if value ~= nil then return value end
@@ -116,7 +123,8 @@ end
 function loss:compute_loss(model, inputs, options)
   local labels = inputs.labels
   local takes_labels = labels ~= nil and (self.compute_loss_func or self.args.label_smoothing_factor > 0)
-  local outputs = model(takes_labels and without(inputs, "labels") or inputs)
+  local withheld = takes_labels or (labels ~= nil and not accepts_labels(model))
+  local outputs = model(withheld and without(inputs, "labels") or inputs)
   if self.compute_loss_func then
     return self.compute_loss_func(outputs, labels, { num_items_in_batch = options and options.num_items_in_batch }), outputs
   end
