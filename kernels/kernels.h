@@ -70,6 +70,7 @@ typedef struct HfMatmul {
   const void *bias; /* (n) or NULL */
   HfActivation activation;
   void *pre;        /* (m, n) rows ldc apart, or NULL: the values before the activation, kept for the backward */
+  HfDtype b_dtype;  /* HF_BFLOAT16: b alone is that, the rest float32; few rows only, else HF_UNSUPPORTED. HF_FLOAT32: b is of dtype */
 } HfMatmul;
 
 /* Variable-length attention: sequences are packed one after another. Sequence b has query rows

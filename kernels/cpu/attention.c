@@ -3,6 +3,7 @@
  * One task is a sequence and a key head, with all query heads that share it, so that no two tasks write the same row of
  * dk or dv. A task packs its keys and values once, then takes the queries in blocks whose scores (block, keys) stay in
  * the second-level cache: product, softmax, product. The backward makes the probabilities again from lse. */
+#include "attention_few.h"
 #include "product.h"
 #include "vmath.h"
 #include <math.h>
@@ -273,6 +274,7 @@ static void forward_task(const Task *t, const void *arguments) {
 
 static HfStatus attention(void *out, float *lse, const HfAttention *a) {
   Forward f = {out, lse};
+  if (HF_CPU(attention_is_few)(a)) return HF_CPU(attention_few)(out, lse, a);
   return run_tasks(a, false, forward_task, &f);
 }
 

@@ -3,7 +3,8 @@
  * Every file X.c of this folder is compiled once for each instruction set with -DHF_ISA=plain|v3|v4. All its functions
  * are static except one, `void HF_CPU(fill_X)(HfKernels *k)`, which puts its kernels into the table; CMake lists these
  * functions by file name, so a new file needs no other line. Exceptions: the files compiled once (`once` in
- * CMakeLists.txt: they know no instruction set), and product.c and table.c, which fill nothing.
+ * CMakeLists.txt: they know no instruction set), and those that others call, which fill nothing (product.c, product_small.c,
+ * attention_few.c, table.c).
  */
 #ifndef HF_CPU_H
 #define HF_CPU_H

@@ -39,7 +39,8 @@ static HfStatus library_matmul(const HfMatmul *m, const HfProductLibrary *librar
 
 static HfStatus matmul(const HfMatmul *m) {
   if (m->dtype != HF_FLOAT32) return HF_UNSUPPORTED;
-  if (m->m == 0 || m->n == 0) return HF_OK;
+  if (m->m == 0 || m->n == 0 || HF_CPU(product_small)(m)) return HF_OK;
+  if (m->b_dtype != HF_FLOAT32) return HF_UNSUPPORTED;
   const HfProductLibrary *library = hf_product_library();
   if (library->product || m->k == 0) return library_matmul(m, library);
   return HF_CPU(product)(m);
