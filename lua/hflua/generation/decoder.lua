@@ -58,7 +58,7 @@ local function first_step(self, ids)
     self.mask = mask:repeat_interleave(self.copies, 0)
     self.next_positions = self.next_positions:repeat_interleave(self.copies, 0)
   end
-  return logits:repeat_interleave(self.copies, 0)
+  return logits:repeat_interleave(self.copies, 0):clone() -- rows of their own: processors write into them
 end
 
 -- The last column of `ids` behind the cache.

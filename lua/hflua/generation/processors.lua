@@ -126,11 +126,12 @@ end
 
 --- From `start` tokens behind the prompt on the end tokens' scores grow by factor ^ (tokens since) - 1 times their size.
 function processors.ExponentialDecayLengthPenalty(start_and_factor, eos, prompt)
-  local start, factor = start_and_factor[1] + prompt, start_and_factor[2]
+  local start, factor, ends = start_and_factor[1] + prompt, start_and_factor[2], {}
+  for _, token in ipairs(list(eos)) do ends[token] = true end
   return function(ids, scores)
     local length = ids.shape[2]
     if length <= start then return scores end
-    for _, token in ipairs(list(eos)) do
+    for token in pairs(ends) do
       local column = scores:narrow(1, token, 1)
       local growth = column:abs() * (factor ^ (length - start) - 1)
       column:add_(growth:masked_fill(column:abs():eq(math.huge), 0))
@@ -192,7 +193,8 @@ local function add_constraints(add, c, state)
   if c.forced_bos_token_id then add(processors.ForcedBOSTokenLogitsProcessor(c.forced_bos_token_id)) end
   if c.forced_eos_token_id then add(processors.ForcedEOSTokenLogitsProcessor(c.max_length, c.forced_eos_token_id)) end
   if c.remove_invalid_values then add(processors.InfNanRemoveLogitsProcessor()) end
-  if c.exponential_decay_length_penalty and eos then
+  if c.exponential_decay_length_penalty then
+    if not eos then errors.raise("generate: exponential_decay_length_penalty: it raises the score of end tokens; set eos_token_id") end
     add(processors.ExponentialDecayLengthPenalty(c.exponential_decay_length_penalty, eos, state.prompt))
   end
   if c.suppress_tokens then add(processors.SuppressTokensLogitsProcessor(c.suppress_tokens)) end
