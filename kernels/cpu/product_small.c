@@ -127,7 +127,7 @@ static void make_columns(const void *context, int64_t first_step, int64_t last_s
 }
 
 bool HF_CPU(product_small)(const HfMatmul *m) {
-  if (m->m > FEW_ROWS || m->batch != 1 || m->transpose_a || m->alpha != 1 || m->beta != 0 || !m->k) return false;
+  if (m->dtype != HF_FLOAT32 || m->m > FEW_ROWS || m->batch != 1 || m->transpose_a || m->alpha != 1 || m->beta != 0 || !m->k) return false;
   hf_parallel(hf_ceil_div(m->n, HF_LANES), m->n * m->k, make_columns, m);
   return true;
 }

@@ -1,6 +1,7 @@
 /* generation.cache(rows): the cache of keys and values for Lua; hflua.models.cache wraps it.
  *
  *   cache:attend(layer, q, k, v, plan, scale) -> (N, heads, D)     -- layer from 0; plan of pack_plan: the new real tokens
+ *   -- what the cache holds is on the host, float32, wherever the model is
  *   cache:reorder({0, 0, 2})                                       -- row i goes on from what row index[i] was, counted from 0
  *   cache:length(row), cache:rows(), cache:drop(count)
  */
@@ -38,13 +39,18 @@ typedef struct Attend {
   double scale;
 } Attend;
 
-/* float32 with heads D apart, in a new reference; a view of a wider matrix is used as it is. */
+static HfTensor *then(HfTensor *old, HfTensor *next) {
+  hf_tensor_release(old);
+  return next;
+}
+
+/* float32 on the host with heads D apart, in a new reference; a view of a wider matrix is used as it is. */
 static HfTensor *head_operand(HfTensor *t, HfError *err) {
-  bool usable = t->dtype == HF_FLOAT32 && t->ndim == 3 && t->stride[2] == 1 && t->stride[1] == t->shape[2];
+  bool usable = t->dtype == HF_FLOAT32 && t->ndim == 3 && t->stride[2] == 1 && t->stride[1] == t->shape[2] && hf_tensor_device(t) == hf_device_cpu();
   if (usable) return hf_tensor_retain(t), t;
-  HfTensor *cast = hf_cast(t, HF_FLOAT32, err), *plain = hf_contiguous(cast, err);
-  hf_tensor_release(cast);
-  return plain;
+  HfTensor *here = hf_to_device(t, hf_device_cpu(), err);
+  if (here) here = then(here, hf_cast(here, HF_FLOAT32, err));
+  return here ? then(here, hf_contiguous(here, err)) : NULL;
 }
 
 static bool run_attend(void *data, HfError *err) {
@@ -52,6 +58,7 @@ static bool run_attend(void *data, HfError *err) {
   HfTensor *in[3] = {head_operand(a->q, err), head_operand(a->k, err), head_operand(a->v, err)}, *out = NULL;
   if (in[0] && in[1] && in[2]) out = hf_kv_cache_attend(a->cache, a->layer, in[0], in[1], in[2], a->cu, a->scale, err);
   for (int i = 0; i < 3; i++) hf_tensor_release(in[i]);
+  if (out) out = then(out, hf_to_device(out, hf_tensor_device(a->q), err));
   return (*a->out = out) != NULL;
 }
 
