@@ -4,7 +4,7 @@
 -- name in hf -> { module, field of the module (nil: the module itself) }
 local names = {
   tensor = { "hflua.tensor" }, tokenizer = { "hflua.tokenizer" }, datasets = { "hflua.datasets" },
-  models = { "hflua.models" }, trainer = { "hflua.trainer" }, pipeline = { "hflua.pipeline" },
+  peft = { "hflua.peft" }, models = { "hflua.models" }, trainer = { "hflua.trainer" }, pipeline = { "hflua.pipeline" },
   nn = { "hflua.nn" }, evaluate = { "hflua.evaluate" },
   json = { "hflua.core.json" }, safetensors = { "hflua.core.safetensors" },
   no_grad = { "hflua.tensor", "no_grad" }, enable_grad = { "hflua.tensor", "enable_grad" },
@@ -12,6 +12,8 @@ local names = {
   null = { "hflua.core.json", "null" },
   lower = { "hflua.core.text", "lower" }, upper = { "hflua.core.text", "upper" }, strip = { "hflua.core.text", "strip" },
   split = { "hflua.core.text", "split" }, slice = { "hflua.core.text", "slice" }, length = { "hflua.core.text", "length" },
+  LoraConfig = { "hflua.peft", "LoraConfig" }, TaskType = { "hflua.peft", "TaskType" }, PeftModel = { "hflua.peft", "PeftModel" },
+  get_peft_model = { "hflua.peft", "get_peft_model" },
   load_metric = { "hflua.evaluate", "load" },
   Accuracy = { "hflua.metrics.accuracy" },
   range = { "hflua.range" }, tqdm = { "hflua.progress", "tqdm" }, makedirs = { "hflua.core.system", "makedirs" },

@@ -1,9 +1,10 @@
 /* hflua.core.text: Unicode strings for recipes, as Python's str methods of the same names: lower, upper, strip, split,
- * slice (by characters), length. Text that is not UTF-8 is an error. */
+ * slice (by characters), length; and fullmatch of its module re. Text that is not UTF-8 is an error. */
 #include <lauxlib.h>
 #include <string.h>
 #include <utf8proc.h>
 #include "lua_aux.h"
+#include "regex.h"
 #include "unicode.h"
 
 static const char *check_text(lua_State *L, int idx, const char *name, size_t *size) {
@@ -201,10 +202,34 @@ static int text_length(lua_State *L) {
   return lua_pushinteger(L, (lua_Integer)hf_utf8_count(text, size)), 1;
 }
 
+/* Does the regular expression match the whole text? The walk keeps nothing that outlives this call. */
+static bool matches_whole(const HfRegex *regex, const char *text, size_t size, bool *whole, HfError *err) {
+  HfRegexWalk walk;
+  bool found = false, ok = hf_regex_walk(&walk, regex, text, size, err) && hf_regex_next(&walk, &found, err);
+  *whole = ok && found && walk.begin == 0 && walk.end == size;
+  hf_regex_walk_end(&walk);
+  return ok;
+}
+
+/* fullmatch(pattern, text): true when the pattern matches all of the text. */
+static int text_fullmatch(lua_State *L) {
+  size_t pattern_size, size;
+  check_text(L, 1, "fullmatch", &pattern_size);
+  const char *text = check_text(L, 2, "fullmatch", &size);
+  const char *anchored = lua_pushfstring(L, "\\A(?:%s)\\z", lua_tostring(L, 1));
+  HfError err;
+  bool whole = false;
+  HfRegex *regex = hf_regex_new(anchored, lua_rawlen(L, -1), "fullmatch", &err);
+  bool ok = regex && matches_whole(regex, text, size, &whole, &err);
+  hf_regex_free(regex);
+  if (!ok) return hfL_raise(L, &err);
+  return lua_pushboolean(L, whole), 1;
+}
+
 int luaopen_hflua_core_text(lua_State *L);
 int luaopen_hflua_core_text(lua_State *L) {
   static const luaL_Reg functions[] = {{"lower", text_lower}, {"upper", text_upper}, {"strip", text_strip}, {"split", text_split},
-                                       {"slice", text_slice}, {"length", text_length}, {NULL, NULL}};
+                                       {"slice", text_slice}, {"length", text_length}, {"fullmatch", text_fullmatch}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }
