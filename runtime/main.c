@@ -144,6 +144,7 @@ static void run_script(lua_State *L, const CommandLine *line) {
   bool from_stdin = is_option(file, "-") && (line->script == 1 || !is_option(line->argv[line->script - 1], "--"));
   if (luaL_loadfilex(L, from_stdin ? NULL : file, "t")) lua_error(L);
   int arguments = 0;
+  luaL_checkstack(L, line->argc, "too many arguments");
   for (int i = line->script + 1; i < line->argc; i++, arguments++) lua_pushstring(L, line->argv[i]);
   lua_call(L, arguments, 0);
 }
