@@ -4,6 +4,8 @@ local files = require "hflua.core.files"
 local hub = require "hflua.hub"
 local json = require "hflua.core.json"
 local safetensors = require "hflua.core.safetensors"
+local tensor = require "hflua.tensor"
+local torch = require "hflua.core.torch"
 
 local weight_files = {}
 
@@ -28,13 +30,28 @@ local function indexed_shards(folder, index)
   return shards
 end
 
--- The files that hold the weights of a folder, in order: { path =, promised = names that an index says are in it }
+-- The tensors of a pytorch_model.bin. Its reader runs nothing of the pickle (docs/internals/formats.md).
+local function read_torch(path)
+  local state = torch.load(path)
+  if type(state) ~= "table" then errors.raise("%s: expected tensors by name, found %s", path, type(state)) end
+  for name, value in pairs(state) do
+    if type(name) ~= "string" or not tensor.is_tensor(value) then
+      errors.raise("%s: expected tensors by name, found %s under %q; hf.torch.load reads it", path, tensor.is_tensor(value) and "a tensor" or type(value), tostring(name))
+    end
+  end
+  return state
+end
+
+-- The files of weights, the first one found is read.
+local forms = { { name = "model.safetensors", read = safetensors.load_file }, { name = "pytorch_model.bin", read = read_torch } }
+
+-- The files that hold the weights of a folder, in order: { path =, promised = names that an index says are in it }; the name of the
+-- index, and the function that reads one of them.
 local function shards_of(folder)
-  local single, index = folder .. "/model.safetensors", folder .. "/model.safetensors.index.json"
-  if hub.is_file(single) then return { { path = single, promised = {} } } end
-  if hub.is_file(index) then return indexed_shards(folder, index) end
-  if hub.is_file(folder .. "/pytorch_model.bin") then
-    errors.raise("%s: pytorch_model.bin is a pickle, which can run code when it is read; convert it to model.safetensors in Python with model.save_pretrained(folder)", folder)
+  for _, form in ipairs(forms) do
+    local single, index = folder .. "/" .. form.name, form.name .. ".index.json"
+    if hub.is_file(single) then return { { path = single, promised = {} } }, index, form.read end
+    if hub.is_file(folder .. "/" .. index) then return indexed_shards(folder, folder .. "/" .. index), index, form.read end
   end
   errors.raise("%s: model.safetensors: not found; expected a folder written by save_pretrained", folder)
 end
@@ -42,14 +59,15 @@ end
 --- name -> tensor of all weights in a folder; the files stay mapped.
 function weight_files.load(folder)
   local state = {}
-  for _, shard in ipairs(shards_of(folder)) do
-    local tensors = safetensors.load_file(shard.path)
+  local shards, index, read = shards_of(folder)
+  for _, shard in ipairs(shards) do
+    local tensors = read(shard.path)
     for name, value in pairs(tensors) do
       if state[name] then errors.raise("%s: tensor %q: found in two files", shard.path, name) end
       state[name] = value
     end
     for _, name in ipairs(shard.promised) do
-      if not tensors[name] then errors.raise("%s: tensor %q: not found, but model.safetensors.index.json says it is here", shard.path, name) end
+      if not tensors[name] then errors.raise("%s: tensor %q: not found, but %s says it is here", shard.path, name, index) end
     end
   end
   return state
