@@ -324,7 +324,7 @@ t.test("shards: an index is followed, and believed only as far as its files go",
   t.raises(function() models.BertModel.from_pretrained(folder) end, "weight_map: expected an object, found nil")
   assert(os.remove(index))
   write(folder .. "/pytorch_model.bin", "\128\2")
-  t.raises(function() models.BertModel.from_pretrained(folder) end, "pytorch_model.bin is a pickle", "model.safetensors")
+  t.raises(function() models.BertModel.from_pretrained(folder) end, "pytorch_model.bin: byte 2: the stream ends inside a value")
   assert(os.remove(folder .. "/pytorch_model.bin"))
   t.raises(function() models.BertModel.from_pretrained(folder) end, "model.safetensors: not found; expected a folder written by save_pretrained")
 end)
