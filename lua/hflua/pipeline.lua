@@ -20,6 +20,7 @@ local tasks = {
   ["fill-mask"] = { "fill_mask", "AutoModelForMaskedLM", { "ForMaskedLM" }, "distilbert/distilroberta-base" },
   ["zero-shot-classification"] = { "zero_shot_classification", "AutoModelForSequenceClassification", { "ForSequenceClassification" },
     "facebook/bart-large-mnli" },
+  ["text-generation"] = { "text_generation", "AutoModelForCausalLM", { "LMHeadModel", "ForCausalLM" }, "openai-community/gpt2" },
 }
 
 local aliases = { ["sentiment-analysis"] = "text-classification", ner = "token-classification" }

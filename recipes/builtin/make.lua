@@ -1,12 +1,14 @@
---- Writes the built-in data into the folder of this file: a WordPiece vocabulary and a paraphrase set in MRPC's layout.
+--- Writes the built-in data into the folder of this file: a WordPiece vocabulary and a paraphrase set in MRPC's layout; verse, news
+-- with summaries and reviews; a byte-level BPE vocabulary over all of these.
 -- Run from the repository: build/hflua recipes/builtin/make.lua
+local hf = require "hflua"
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 local stories = dofile(here .. "/stories.lua")
 local files = require "hflua.core.files"
 local system = require "hflua.core.system"
 
 math.randomseed(2024)
-local function random(n) return math.random(n) end
+local random = math.random
 
 --- Rows in the layout of MRPC's files: Quality, ids, two sentences.
 local function write_pairs(path, count, seen)
@@ -49,3 +51,91 @@ write_pairs(data .. "/train.tsv", 3000, seen)
 write_pairs(data .. "/dev.tsv", 400, seen)
 write_pairs(data .. "/test.tsv", 400, seen)
 print(("vocabulary: %d tokens"):format(write_vocabulary(model .. "/vocab.txt")))
+
+-- ---- verse, news, reviews: what decoders are fine-tuned on
+
+local romans = { { 100, "C" }, { 90, "XC" }, { 50, "L" }, { 40, "XL" }, { 10, "X" }, { 9, "IX" }, { 5, "V" }, { 4, "IV" }, { 1, "I" } }
+
+local function roman(number)
+  local text = ""
+  for _, pair in ipairs(romans) do
+    while number >= pair[1] do text, number = text .. pair[2], number - pair[1] end
+  end
+  return text
+end
+
+--- Numbered poems with empty lines between them, as sonnets are printed.
+local function write_verse(path, count)
+  math.randomseed(14)
+  local verse, blocks = dofile(here .. "/verse.lua"), { "QUIET HOURS", "verse made by recipes/builtin/verse.lua" }
+  for i = 1, count do
+    blocks[#blocks + 1] = "  " .. roman(i)
+    blocks[#blocks + 1] = "  " .. verse.poem(random):gsub("\n", "\n  ")
+  end
+  files.write(path, table.concat(blocks, "\n\n") .. "\n")
+end
+
+-- Distinct rows { column = value } as a CSV file.
+local function write_csv(path, columns, count, make, known)
+  local rows = {}
+  while #rows < count do
+    local row = make(#rows + 1)
+    if not known[row[columns[1]]] then
+      known[row[columns[1]]] = true
+      rows[#rows + 1] = row
+    end
+  end
+  hf.Dataset.from_list(rows, { columns = columns }):to_csv(path)
+end
+
+--- Articles with highlights in the layout of cnn_dailymail.
+local function write_news(folder)
+  math.randomseed(15)
+  local news, known = dofile(here .. "/news.lua"), {}
+  for _, split in ipairs { { "train", 600 }, { "validation", 60 }, { "test", 60 } } do
+    write_csv(("%s/%s.csv"):format(folder, split[1]), { "article", "highlights", "id" }, split[2], function(i)
+      local article, highlights = news.story(random)
+      return { article = article, highlights = highlights, id = ("%s-%04d"):format(split[1], i) }
+    end, known)
+  end
+end
+
+--- Reviews in the layout of imdb: label 1 for four and five stars, 0 for one and two.
+local function write_reviews(folder)
+  math.randomseed(16)
+  local reviews, known = dofile(here .. "/reviews.lua"), {}
+  for _, split in ipairs { { "train", 1200 }, { "test", 300 } } do
+    write_csv(("%s/%s.csv"):format(folder, split[1]), { "text", "label" }, split[2], function()
+      local text, stars = reviews.review(random, ({ 1, 2, 4, 5 })[random(4)])
+      return { text = text, label = stars > 3 and 1 or 0 }
+    end, known)
+  end
+end
+
+for _, name in ipairs { "verse", "news", "reviews" } do system.makedirs(here .. "/" .. name) end
+write_verse(here .. "/verse/verse.txt", 160)
+write_news(here .. "/news")
+write_reviews(here .. "/reviews")
+
+--- vocab.json and merges.txt of GPT-2's kind, and tokenizer.json from them: prose, verse as it is and in small letters.
+local function write_bpe(folder, size)
+  math.randomseed(17)
+  local verse, texts = dofile(here .. "/verse.lua"), dofile(here .. "/prose.lua").passages(random, 3000)
+  for i = 1, 300 do
+    local poem = verse.poem(random)
+    texts[#texts + 1] = i % 3 == 0 and poem or poem:lower()
+    texts[#texts + 1] = " TL;DR: " .. select(2, dofile(here .. "/news.lua").story(random))
+  end
+  local tokens, merges = dofile(here .. "/bpe.lua").train(texts, size - 1)
+  local ids = {}
+  tokens[#tokens + 1] = "<|endoftext|>"
+  for i, token in ipairs(tokens) do ids[i] = ("%s:%d"):format(hf.json.encode(token), i - 1) end
+  files.write(folder .. "/vocab.json", "{" .. table.concat(ids, ",") .. "}")
+  files.write(folder .. "/merges.txt", "#version: 0.2\n" .. table.concat(merges, "\n") .. "\n")
+  hf.GPT2Tokenizer.from_pretrained(folder, { model_max_length = 256 }):save_pretrained(folder)
+  for _, name in ipairs { "vocab.json", "merges.txt" } do files.remove(folder .. "/" .. name) end -- tokenizer.json holds both
+  return #tokens
+end
+
+system.makedirs(here .. "/gpt2")
+print(("byte-level vocabulary: %d tokens"):format(write_bpe(here .. "/gpt2", 2048)))

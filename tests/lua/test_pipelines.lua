@@ -35,6 +35,19 @@ local function same(actual, wanted, path)
   end
 end
 
+t.test("generation: equal to transformers, samples too", function()
+  hf.set_seed(expected.about.seed)
+  local model = hf.GPT2LMHeadModel.from_config(hf.GPT2Config(expected.about.gpt2))
+  local tokenizer = hf.AutoTokenizer.from_pretrained(t.dir .. "/../recipes/builtin/gpt2", { model_max_length = 64 })
+  tokenizer.pad_token = tokenizer.eos_token
+  local generate = pipeline("text-generation", { model = model, tokenizer = tokenizer })
+  for i, case in ipairs(expected.generation.cases) do
+    hf.set_seed(case.seed)
+    same(generate(case.inputs, case.options), case.result, ("case %d"):format(i))
+  end
+  t.same(tokenizer.padding_side, "right")
+end)
+
 local function quietly(fn) -- what is said about unknown targets is not for this log
   local notes = require "hflua.trainer.notes"
   local warn = notes.warn

@@ -128,24 +128,26 @@ function Pipeline:row_of(encoding, index)
   return row
 end
 
--- The rows as one batch of tensors, padded where their lengths differ.
-local function collate(self, rows)
-  local batch, longest, same = {}, 0, true
+--- Where shorter rows of a batch are padded; nil: where the tokenizer says.
+Pipeline.padding_side = nil
+
+--- The rows as one batch of tensors, padded where their lengths differ.
+function Pipeline:collate(rows)
+  local batch, same = {}, true
   for i, row in ipairs(rows) do
     batch[i] = {}
     for _, name in ipairs(model_columns) do batch[i][name] = row[name] end
-    longest = math.max(longest, #row.input_ids)
     same = same and #row.input_ids == #rows[1].input_ids
   end
   if not same and not self.tokenizer.pad_token_id then
     self:fail("batch_size: texts of different lengths need a padding token, and the tokenizer has none; set tok.pad_token = tok.eos_token, or leave batch_size at 1")
   end
-  local encoding = self.tokenizer:pad(batch, { padding = not same, return_tensors = "pt" })
+  local encoding = self.tokenizer:pad(batch, { padding = not same, padding_side = self.padding_side, return_tensors = "pt" })
   for _, name in ipairs(encoding:keys()) do
     if not takes(self.model, name) then encoding[name] = nil end
   end
   local parameter = self.model:parameters()[1]
-  return parameter and parameter.device ~= "cpu" and encoding:to(parameter.device) or encoding, longest
+  return parameter and parameter.device ~= "cpu" and encoding:to(parameter.device) or encoding
 end
 
 --- The part of x (B, T, ...) that belongs to row i of `length` tokens: (length, ...).
@@ -163,7 +165,7 @@ end
 
 --- Runs the model on a batch of rows and gives each its output.
 function Pipeline:forward(rows)
-  local outputs = self.model(collate(self, rows))
+  local outputs = self.model(self:collate(rows))
   for i, row in ipairs(rows) do row.output = self:pick(outputs, i, row):detach():float():to("cpu") end
 end
 

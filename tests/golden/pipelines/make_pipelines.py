@@ -8,7 +8,7 @@ Models are not stored: torch.manual_seed(SEED) before the constructor gives them
 import copy, json, os, sys
 import torch
 from transformers import (BertConfig, BertForMaskedLM, BertForQuestionAnswering, BertForSequenceClassification, BertForTokenClassification, BertModel,
-                          AutoTokenizer, pipeline)
+                          AutoTokenizer, GPT2Config, GPT2LMHeadModel, pipeline, set_seed)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SEED = 7
@@ -24,8 +24,12 @@ CONTEXT = ("Adele Brook will replace Boris Lane as head of Corvin Steel in March
 QUESTIONS = ["Who will replace Boris Lane?", "What was it worth?"]
 
 
-def tokenizer():
-    return AutoTokenizer.from_pretrained(os.path.join(HERE, "..", "..", "..", "recipes", "builtin", "bert"))
+GPT2_CONFIG = dict(vocab_size=2048, n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.5, bos_token_id=2047, eos_token_id=2047)
+PROMPTS = ["The silver moon", "Corvin Steel said on Monday that", "Well,"]
+
+
+def tokenizer(name="bert"):
+    return AutoTokenizer.from_pretrained(os.path.join(HERE, "..", "..", "..", "recipes", "builtin", name))
 
 
 def model(cls, **fields):
@@ -85,7 +89,26 @@ def all_but_qa():
         (MASKED[0], {}), (MASKED[0], {"top_k": 2}), (MASKED[1], {"top_k": 2}), (MASKED, {"top_k": 1}), ([MASKED[0]], {"top_k": 1}),
         (MASKED[0], {"targets": ["buy", "museum", "acquire"]}), (MASKED[0], {"targets": "xyz", "top_k": 3}), (MASKED[1], {"targets": ["Falcons", "company"]}),
         (MASKED[0] + " the" * 80, {"tokenizer_kwargs": {"truncation": True, "max_length": 20}, "top_k": 1})])
+    result["generation"] = generation()
     return result
+
+
+def generation():
+    """Each case: the seed is set, then the call is made."""
+    torch.manual_seed(SEED)
+    tok = tokenizer("gpt2")
+    tok.pad_token, tok.model_max_length = tok.eos_token, 64
+    pipe = pipeline("text-generation", model=GPT2LMHeadModel(GPT2Config(**GPT2_CONFIG)).eval(), tokenizer=tok)
+    greedy = dict(do_sample=False, max_new_tokens=8)
+    out = []
+    for inputs, options in [
+            (PROMPTS[0], greedy), (PROMPTS, greedy), (PROMPTS, dict(batch_size=3, **greedy)), (PROMPTS[0], dict(return_full_text=False, **greedy)),
+            (PROMPTS[0], dict(return_tensors=True, **greedy)), (PROMPTS[1], dict(do_sample=False, max_length=12)), (PROMPTS[0], dict(num_beams=3, num_return_sequences=2, **greedy)),
+            (PROMPTS[0], dict(prefix="Then ", **greedy)), (PROMPTS[0] * 20, dict(handle_long_generation="hole", return_full_text=False, **greedy)),
+            ("", greedy), (PROMPTS[0], dict(max_new_tokens=8)), (PROMPTS[:2], dict(max_new_tokens=6, num_return_sequences=2, top_p=0.9)), (PROMPTS[0], dict(max_new_tokens=8, do_sample=True, temperature=1.3, top_k=5))]:
+        set_seed(3)
+        out.append(dict(inputs=inputs, options=options, result=plain(pipe(inputs, **options)), seed=3))
+    return dict(task="text-generation", fields={}, init={}, cases=out)
 
 
 def question_answering():
@@ -104,5 +127,5 @@ if "--qa" in sys.argv:
     expected["question_answering"] = question_answering()
 else:
     expected.update(all_but_qa())
-    expected["about"] = dict(seed=SEED, config=CONFIG)
+    expected["about"] = dict(seed=SEED, config=CONFIG, gpt2=GPT2_CONFIG)
 json.dump(expected, open(path, "w"), indent=1, ensure_ascii=False, sort_keys=True)
