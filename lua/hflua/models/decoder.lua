@@ -3,6 +3,7 @@
 -- A base model offers `encode(inputs, labels, want)` -> x (N, C), layout, hidden_states, as encoders do (heads.lua); want =
 -- { hidden_states =, whole = }. `labels` (B, T) are here what each position predicts, already shifted.
 local tensor = require "hflua.tensor"
+local checkpointing = require "hflua.models.checkpointing"
 local errors = require "hflua.errors"
 local functional = require "hflua.nn.functional"
 local encoder = require "hflua.models.encoder"
@@ -95,7 +96,7 @@ function decoder.run(layers, norm, x, layout, wants_hidden)
   local hidden = wants_hidden and {} or nil
   for i = 1, #layers do
     if hidden then hidden[i] = layouts.unpack(layout, x) end
-    x = layers[i](x, layout)
+    x = checkpointing.run(layers, i, x, layout)
   end
   x = norm(x)
   if hidden then hidden[#layers + 1] = layouts.unpack(layout, x) end

@@ -1,5 +1,6 @@
 --- What bidirectional encoders share: attention and feed-forward over packed tokens (layout.lua), task losses.
 local tensor = require "hflua.tensor"
+local checkpointing = require "hflua.models.checkpointing"
 local errors = require "hflua.errors"
 local functional = require "hflua.nn.functional"
 local layouts = require "hflua.models.layout"
@@ -51,7 +52,7 @@ function encoder.run(layers, x, layout, first_only, collect)
   if collect then collect[1] = layouts.unpack(layout, x) end
   for i = 1, #layers do
     layout.first_only = first_only and i == #layers
-    x = layers[i](x, layout)
+    x = checkpointing.run(layers, i, x, layout)
     if collect then collect[i + 1] = layouts.unpack(layout, x) end
   end
   return x

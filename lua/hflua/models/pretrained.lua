@@ -1,6 +1,7 @@
 --- What all models share: loading and saving Hugging Face's folders, first values, tied weights.
 local tensor = require "hflua.tensor"
 local embeddings = require "hflua.models.embeddings"
+local checkpointing = require "hflua.models.checkpointing"
 local errors = require "hflua.errors"
 local hub = require "hflua.hub"
 local json = require "hflua.core.json"
@@ -286,6 +287,21 @@ function PreTrainedModel:generate(inputs, options) return require("hflua.generat
 
 --- The same as an iterator over pieces of text.
 function PreTrainedModel:stream(inputs, options) return require("hflua.generation.generate").stream(self, inputs, options) end
+
+local function set_checkpointing(model, on)
+  if not checkpointing.set(model, on) then errors.raise("%s: there is no list of layers to checkpoint", model.__name) end
+  rawset(model, "is_gradient_checkpointing", on)
+end
+
+--- From here on layers keep no activations in training: they are made again in the backward (checkpointing.lua). The settings of
+-- Python's torch.utils.checkpoint (use_reentrant, preserve_rng_state) are taken and change nothing.
+function PreTrainedModel:gradient_checkpointing_enable(settings)
+  options_of.check("gradient_checkpointing_enable", settings, { "gradient_checkpointing_kwargs", "use_reentrant", "preserve_rng_state", "determinism_check" })
+  set_checkpointing(self, true)
+end
+
+--- Layers keep their activations again.
+function PreTrainedModel:gradient_checkpointing_disable() set_checkpointing(self, false) end
 
 --- Classes are called with a dot in Hugging Face's examples, `Class.from_pretrained(name)`: gives the class both spellings.
 function PreTrainedModel.publish(class)

@@ -82,7 +82,7 @@ local function check_precision(args, model)
   end
   if not args.activation_checkpointing then return end
   if model.gradient_checkpointing_enable then return model:gradient_checkpointing_enable(args.activation_checkpointing_kwargs) end
-  notes.once("activation_checkpointing: %s keeps all activations; results are the same", model.__name or "the model")
+  notes.once("activation_checkpointing: %s has no gradient_checkpointing_enable and keeps all activations; results are the same", model.__name or "the model")
 end
 
 local function choose_device(args)
