@@ -5,11 +5,10 @@
 #include "lua_aux.h"
 #include "lua_aux_tensor.h"
 #include "lua_encoding.h"
+#include "lua_tokenizer.h"
 #include "memory.h"
 #include "tokenizer.h"
 #include "unicode.h"
-
-#define HFL_TOKENIZER "hflua.tokenizer_engine"
 
 static HfTokenizer *check_tokenizer(lua_State *L) { return hfL_checkbox(L, 1, HFL_TOKENIZER); }
 

@@ -86,12 +86,24 @@ local function bpe_class(tokens, document, post_processor, more)
   return class
 end
 
+-- Classes that are read from tokenizer.json alone. tokens: as names and texts; more: other fields.
+local function from_document(tokens, more)
+  local class = { tokens = {}, columns = without_types }
+  for name, text in tokens:gmatch "(%w+)=(%S+)" do class.tokens[name .. "_token"] = text end
+  for name, value in pairs(more or {}) do class[name] = value end
+  return class
+end
+
 local gpt2 = bpe_class(("bos=%s eos=%s unk=%s"):format(end_of_text, end_of_text, end_of_text), gpt2_document, bos_eos_template,
   { model_max_length = 1024 })
 local codegen = bpe_class(("bos=%s eos=%s unk=%s"):format(end_of_text, end_of_text, end_of_text), gpt2_document, bos_eos_template)
 local roberta = bpe_class("bos=<s> eos=</s> sep=</s> cls=<s> unk=<unk> pad=<pad> mask=<mask>", gpt2_document, roberta_template)
 local qwen2 = bpe_class(("eos=%s unk=%s pad=%s"):format(end_of_text, end_of_text, end_of_text), qwen2_document, bos_eos_template)
 local llama = { tokens = { bos_token = "<s>", eos_token = "</s>", unk_token = "<unk>" }, columns = without_types, padding_side = "left" }
+
+local roberta_like = from_document "bos=<s> eos=</s> sep=</s> cls=<s> unk=<unk> pad=<pad> mask=<mask>"
+local t5 = from_document("eos=</s> unk=<unk> pad=<pad>", { extra_ids = 100 })
+local albert = from_document "bos=[CLS] eos=[SEP] sep=[SEP] cls=[CLS] unk=<unk> pad=<pad> mask=[MASK]"
 
 -- Class names of tokenizer_config.json, without "Fast".
 local known = {
@@ -100,6 +112,16 @@ local known = {
   GPT2Tokenizer = gpt2, CodeGenTokenizer = codegen, GPTNeoXTokenizer = codegen,
   RobertaTokenizer = roberta, LongformerTokenizer = roberta, BartTokenizer = roberta,
   Qwen2Tokenizer = qwen2, LlamaTokenizer = llama,
+  T5Tokenizer = t5, MT5Tokenizer = t5,
+  XLMRobertaTokenizer = roberta_like, CamembertTokenizer = roberta_like, MBartTokenizer = roberta_like,
+  BarthezTokenizer = roberta_like, NllbTokenizer = roberta_like,
+  AlbertTokenizer = albert, RemBertTokenizer = albert,
+  XLNetTokenizer = from_document("bos=<s> eos=</s> sep=<sep> cls=<cls> unk=<unk> pad=<pad> mask=<mask>", { padding_side = "left" }),
+  PegasusTokenizer = from_document "eos=</s> unk=<unk> pad=<pad> mask=<mask_2>",
+  DebertaV2Tokenizer = from_document("bos=[CLS] eos=[SEP] sep=[SEP] cls=[CLS] unk=[UNK] pad=[PAD] mask=[MASK]",
+    { columns = { "input_ids", "attention_mask", "token_type_ids" } }),
+  BigBirdTokenizer = from_document "bos=<s> eos=</s> sep=[SEP] cls=[CLS] unk=<unk> pad=<pad> mask=[MASK]",
+  MPNetTokenizer = from_document "bos=<s> eos=</s> sep=</s> cls=<s> unk=[UNK] pad=<pad> mask=<mask>",
 }
 
 local aliases = { TokenizersBackend = "PreTrainedTokenizer", AutoTokenizer = "PreTrainedTokenizer" }
@@ -108,7 +130,11 @@ local aliases = { TokenizersBackend = "PreTrainedTokenizer", AutoTokenizer = "Pr
 local by_model_type = { bert = "BertTokenizer", distilbert = "DistilBertTokenizer", electra = "ElectraTokenizer",
   gpt2 = "GPT2Tokenizer", gpt_neo = "GPT2Tokenizer", gptj = "GPT2Tokenizer", opt = "GPT2Tokenizer", codegen = "CodeGenTokenizer",
   gpt_neox = "GPTNeoXTokenizer", roberta = "RobertaTokenizer", longformer = "LongformerTokenizer", bart = "BartTokenizer",
-  qwen2 = "Qwen2Tokenizer", llama = "LlamaTokenizer" }
+  qwen2 = "Qwen2Tokenizer", llama = "LlamaTokenizer",
+  t5 = "T5Tokenizer", mt5 = "T5Tokenizer", xlm_roberta = "XLMRobertaTokenizer", ["xlm-roberta"] = "XLMRobertaTokenizer",
+  camembert = "CamembertTokenizer", mbart = "MBartTokenizer", albert = "AlbertTokenizer", rembert = "RemBertTokenizer",
+  xlnet = "XLNetTokenizer", pegasus = "PegasusTokenizer", ["deberta-v2"] = "DebertaV2Tokenizer", big_bird = "BigBirdTokenizer",
+  mpnet = "MPNetTokenizer" }
 
 --- "BertTokenizerFast" and "BertTokenizer" are one class.
 function classes.canonical(name)

@@ -21,7 +21,7 @@ local place_options = { revision = true, cache_dir = true, subfolder = true, use
 local setting_types = { do_lower_case = "boolean", strip_accents = "boolean", tokenize_chinese_chars = "boolean",
   model_max_length = "number", padding_side = "string", truncation_side = "string", split_special_tokens = "boolean",
   clean_up_tokenization_spaces = "boolean", model_input_names = "table", add_prefix_space = "boolean",
-  additional_special_tokens = "table", extra_special_tokens = "table", pad_token_type_id = "number", name_or_path = "string",
+  additional_special_tokens = "table", extra_special_tokens = "table", extra_ids = "number", pad_token_type_id = "number", name_or_path = "string",
   tokenizer_class = "string", add_bos_token = "boolean", add_eos_token = "boolean", trim_offsets = "boolean", errors = "string" }
 
 local function known_options()
@@ -197,8 +197,16 @@ local function add_listed_tokens(tokenizer, folder, settings)
   end
 end
 
+-- <extra_id_0> and so on of T5, nil for other classes.
+local function sentinels(count)
+  if not count or count == json.null then return nil end
+  local list = {}
+  for i = 1, count do list[i] = ("<extra_id_%d>"):format(i - 1) end
+  return list
+end
+
 -- Special tokens that the engine does not know yet are added to it.
-local function add_special_tokens(tokenizer, tokens, settings)
+local function add_special_tokens(tokenizer, class, tokens, settings)
   local named = ordered.new()
   for _, name in ipairs(special_tokens.names) do named[name] = tokens[name] end
   for name, token in ordered.pairs(tokens) do named[name] = token end
@@ -208,7 +216,7 @@ local function add_special_tokens(tokenizer, tokens, settings)
     if not known[special_tokens.text(token, name)] then records[#records + 1] = special_tokens.record(token, name, true) end
   end
   if #records > 0 then tokenizer._engine:add_tokens(records) end
-  local extra = settings.extra_special_tokens or settings.additional_special_tokens
+  local extra = settings.extra_special_tokens or settings.additional_special_tokens or sentinels(settings.extra_ids or class.extra_ids)
   if type(extra) == "table" and #extra > 0 then tokenizer:add_special_tokens { extra_special_tokens = extra } end
 end
 
@@ -238,7 +246,7 @@ end
 
 local function finish(engine, name, class, settings, tokens, folder, made)
   local tokenizer = Tokenizer.new(engine, name, settings)
-  add_special_tokens(tokenizer, tokens, settings)
+  add_special_tokens(tokenizer, class, tokens, settings)
   add_listed_tokens(tokenizer, folder, settings)
   apply_settings(tokenizer, class, settings)
   set_post_processor(tokenizer, class, settings, texts_of(tokens), made)
