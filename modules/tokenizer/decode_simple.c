@@ -5,13 +5,26 @@
 #include "json.h"
 #include "unicode.h"
 
-/* Appends `text` with every `from` made `to`. */
-static bool append_replaced(HfBuffer *out, const char *text, size_t size, const char *from, const char *to, HfError *err) {
-  HfReplace replace = {.pattern = (char *)from};
-  HfReplaceWalk walk = {.text = text, .size = size};
-  while (hf_replace_walk(&replace, &walk))
-    if (!hf_buffer_append(out, text + walk.before, walk.begin - walk.before, err) || !hf_buffer_append(out, to, strlen(to), err)) return false;
-  return hf_buffer_append(out, text + walk.before, size - walk.before, err);
+typedef struct Target {
+  const char *text, *content;
+  HfBuffer *out;
+} Target;
+
+static bool put_content(void *data, size_t before, size_t begin, size_t end, HfError *err) {
+  Target *t = data;
+  return hf_buffer_append(t->out, t->text + before, begin - before, err) && hf_buffer_append(t->out, t->content, strlen(t->content), err);
+}
+
+/* Appends `text` with every match made `content`. */
+static bool append_replaced(HfBuffer *out, const char *text, size_t size, const HfReplace *replace, const char *content, HfError *err) {
+  Target target = {text, content, out};
+  size_t rest;
+  return hf_replace_each(replace, text, size, put_content, &target, &rest, err) && hf_buffer_append(out, text + rest, size - rest, err);
+}
+
+/* The same for a text. */
+static bool append_with(HfBuffer *out, const char *text, size_t size, const char *from, const char *to, HfError *err) {
+  return append_replaced(out, text, size, &(HfReplace){.pattern = (char *)from}, to, err);
 }
 
 /* ---- Replace */
@@ -24,7 +37,7 @@ static void release_replace(HfDecoder *self) { hf_replace_free(&self->replace); 
 static bool apply_replace(const HfDecoder *self, const HfStrings *in, HfStrings *out, HfError *err) {
   for (size_t i = 0, size; i < in->count; i++) {
     const char *token = hf_strings_get(in, i, &size);
-    if (!append_replaced(&out->bytes, token, size, self->replace.pattern, self->replace.content, err) || !hf_strings_end(out, err)) return false;
+    if (!append_replaced(&out->bytes, token, size, &self->replace, self->replace.content, err) || !hf_strings_end(out, err)) return false;
   }
   return true;
 }
@@ -66,7 +79,7 @@ static bool apply_metaspace(const HfDecoder *self, const HfStrings *in, HfString
   hf_utf8_encode(self->metaspace.replacement, mark);
   for (size_t i = 0, size; i < in->count; i++) {
     const char *token = hf_strings_get(in, i, &size), *space = i || self->metaspace.scheme == HF_PREPEND_NEVER ? " " : "";
-    if (!append_replaced(&out->bytes, token, size, mark, space, err) || !hf_strings_end(out, err)) return false;
+    if (!append_with(&out->bytes, token, size, mark, space, err) || !hf_strings_end(out, err)) return false;
   }
   return true;
 }
@@ -82,7 +95,7 @@ static bool read_bpe(HfDecoder *self, const cJSON *json, const char *where, HfEr
 static bool apply_bpe(const HfDecoder *self, const HfStrings *in, HfStrings *out, HfError *err) {
   for (size_t i = 0, size; i < in->count; i++) {
     const char *token = hf_strings_get(in, i, &size);
-    if (!append_replaced(&out->bytes, token, size, self->content, i + 1 < in->count ? " " : "", err) || !hf_strings_end(out, err)) return false;
+    if (!append_with(&out->bytes, token, size, self->content, i + 1 < in->count ? " " : "", err) || !hf_strings_end(out, err)) return false;
   }
   return true;
 }
@@ -111,10 +124,10 @@ static bool is_repeated(const HfStrings *in, size_t i) {
 /* One token into `out`; `spare` is working room. */
 static bool put_ctc(const HfDecoder *self, const char *token, size_t size, HfBuffer spare[2], HfBuffer *out, HfError *err) {
   spare[0].size = spare[1].size = 0;
-  if (!self->cleanup) return append_replaced(out, token, size, self->content, "", err);
-  return append_replaced(&spare[0], token, size, self->content, "", err) &&
+  if (!self->cleanup) return append_with(out, token, size, self->content, "", err);
+  return append_with(&spare[0], token, size, self->content, "", err) &&
          hf_clean_up_spaces(spare[0].data, spare[0].size, true, &spare[1], err) &&
-         append_replaced(out, spare[1].data, spare[1].size, self->delimiter, " ", err);
+         append_with(out, spare[1].data, spare[1].size, self->delimiter, " ", err);
 }
 
 static bool apply_ctc(const HfDecoder *self, const HfStrings *in, HfStrings *out, HfError *err) {

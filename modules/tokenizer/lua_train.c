@@ -55,7 +55,7 @@ static int feed(lua_State *L) {
 
 /* counts(): a table from word to how often it was seen. */
 static int counts(lua_State *L) {
-  const HfWords *words = &check_counter(L)->words;
+  const HfWordCounts *words = &check_counter(L)->words;
   lua_createtable(L, 0, (int)words->texts.count);
   for (size_t id = 0; id < words->texts.count; id++) {
     size_t size = 0;
@@ -147,7 +147,7 @@ static void push_trained(lua_State *L, const HfTrained *trained) {
 /* train(kind, options): kind is the model's type, as in tokenizer.json. */
 static int train(lua_State *L) {
   static const char *const kinds[] = {"BPE", "WordPiece", "WordLevel", "Unigram", NULL};
-  static bool (*const trainers[])(const HfWords *, const HfTrainOptions *, HfTrained *, HfError *) = {
+  static bool (*const trainers[])(const HfWordCounts *, const HfTrainOptions *, HfTrained *, HfError *) = {
     hf_train_bpe, hf_train_bpe, hf_train_word_level, hf_train_unigram};
   HfError err = {0};
   HfWordCounter *counter = check_counter(L);

@@ -3,42 +3,57 @@
 #include <string.h>
 #include "component.h"
 #include "json.h"
-#include "memory.h"
 #include "unicode.h"
 
+static bool read_pattern(HfReplace *out, const cJSON *pattern, const char *where, HfError *err) {
+  const cJSON *text = hf_json_find(pattern, "String"), *regex = hf_json_find(pattern, "Regex");
+  if (cJSON_IsString(text)) return (out->pattern = hf_strndup(text->valuestring, strlen(text->valuestring), err)) != NULL;
+  if (cJSON_IsString(regex)) return (out->regex = hf_regex_new(regex->valuestring, strlen(regex->valuestring), where, err)) != NULL;
+  return hf_json_mismatch(pattern, "pattern", "{\"String\": ...} or {\"Regex\": ...}", where, err);
+}
+
 bool hf_replace_read(HfReplace *out, const cJSON *json, const char *where, HfError *err) {
-  const cJSON *pattern = hf_json_require(json, "pattern", where, err), *text = hf_json_find(pattern, "String");
-  if (!pattern) return false;
-  if (hf_json_find(pattern, "Regex")) return hf_error_set(err, "%s: Replace with a Regex is not supported (with a String it is)", where);
-  if (!cJSON_IsString(text)) return hf_json_mismatch(pattern, "pattern", "{\"String\": ...}", where, err);
-  return (out->pattern = hf_strndup(text->valuestring, strlen(text->valuestring), err)) &&
-         (out->content = hf_component_string(json, "content", where, err));
+  const cJSON *pattern = hf_json_require(json, "pattern", where, err);
+  return pattern && read_pattern(out, pattern, where, err) && (out->content = hf_component_string(json, "content", where, err));
 }
 
 void hf_replace_free(HfReplace *replace) {
   hf_free(replace->pattern);
   hf_free(replace->content);
+  hf_regex_free(replace->regex);
 }
 
-static bool find(const HfReplace *replace, HfReplaceWalk *walk) {
-  size_t size = strlen(replace->pattern);
-  const char *found = walk->from <= walk->size ? memmem(walk->text + walk->from, walk->size - walk->from, replace->pattern, size) : NULL;
-  if (!found) return false;
-  walk->begin = (size_t)(found - walk->text);
-  walk->end = walk->begin + size;
+/* An empty pattern matches between all characters. */
+static bool each_empty(const char *text, size_t size, HfReplaceUse use, void *data, HfError *err) {
+  size_t before = 0;
+  for (size_t at = 0; at < size; at += hf_utf8_size((unsigned char)text[at])) {
+    if (!use(data, before, at, at, err)) return false;
+    before = at;
+  }
+  return use(data, before, size, size, err);
+}
+
+static bool each_text(const HfReplace *replace, const char *text, size_t size, HfReplaceUse use, void *data, size_t *rest, HfError *err) {
+  size_t length = strlen(replace->pattern);
+  if (!length) return *rest = size, each_empty(text, size, use, data, err);
+  for (const char *found; (found = memmem(text + *rest, size - *rest, replace->pattern, length)); *rest = (size_t)(found - text) + length)
+    if (!use(data, *rest, (size_t)(found - text), (size_t)(found - text) + length, err)) return false;
   return true;
 }
 
-static size_t behind_character(const HfReplaceWalk *walk, size_t at) {
-  return at < walk->size ? at + hf_utf8_size((unsigned char)walk->text[at]) : at + 1;
+static bool each_match(const HfReplace *replace, const char *text, size_t size, HfReplaceUse use, void *data, size_t *rest, HfError *err) {
+  HfRegexWalk walk;
+  bool found = true, done = hf_regex_walk(&walk, replace->regex, text, size, err);
+  while (done && (done = hf_regex_next(&walk, &found, err)) && found) {
+    done = use(data, *rest, walk.begin, walk.end, err);
+    *rest = walk.end;
+  }
+  hf_regex_walk_end(&walk);
+  return done;
 }
 
-bool hf_replace_walk(const HfReplace *replace, HfReplaceWalk *walk) {
-  if (walk->found) walk->before = walk->end;
-  while (walk->size && find(replace, walk)) {
-    bool empty = walk->begin == walk->end, counts = !empty || !walk->found || walk->begin != walk->before;
-    walk->from = empty ? behind_character(walk, walk->end) : walk->end;
-    if (counts) return walk->found = true;
-  }
-  return false;
+bool hf_replace_each(const HfReplace *replace, const char *text, size_t size, HfReplaceUse use, void *data, size_t *rest, HfError *err) {
+  *rest = 0;
+  if (!size) return true;
+  return (replace->regex ? each_match : each_text)(replace, text, size, use, data, rest, err);
 }

@@ -1,34 +1,22 @@
-/* Replacing text by text, for the normalizer and the decoder of that name.
- *
- *   HfReplaceWalk walk = {.text = text, .size = size};
- *   while (hf_replace_walk(replace, &walk)) use(text from walk.before to walk.begin), use(replace->content);
- *   use(text from walk.before);
- */
+/* Replacing what a text or a regular expression matches, for the normalizer and the decoder Replace. */
 #ifndef HF_REPLACE_H
 #define HF_REPLACE_H
 #include <cjson/cJSON.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include "error.h"
+#include "regex.h"
 
 typedef struct HfReplace {
-  char *pattern, *content;
+  char *pattern;  /* a text, or NULL: */
+  HfRegex *regex;
+  char *content;
 } HfReplace;
 
 /* Free also after an error. */
 bool hf_replace_read(HfReplace *out, const cJSON *json, const char *where, HfError *err);
 void hf_replace_free(HfReplace *replace);
 
-typedef struct HfReplaceWalk {
-  const char *text;
-  size_t size;
-  size_t before;     /* where the match before ended */
-  size_t begin, end; /* of the match */
-  size_t from;       /* where the next search begins */
-  bool found;        /* there was a match before */
-} HfReplaceWalk;
-
-/* The next match; false: there is none, and `before` is where the rest begins. */
-bool hf_replace_walk(const HfReplace *replace, HfReplaceWalk *walk);
+/* Told of each match: begin..end, and where the one before it ended. */
+typedef bool (*HfReplaceUse)(void *data, size_t before, size_t begin, size_t end, HfError *err);
+/* The matches from left to right; *rest: where the last one ends. */
+bool hf_replace_each(const HfReplace *replace, const char *text, size_t size, HfReplaceUse use, void *data, size_t *rest, HfError *err);
 
 #endif

@@ -16,17 +16,17 @@
 #include "tokenizer.h"
 
 /* Words in the order in which they were first seen. */
-typedef struct HfWords {
+typedef struct HfWordCounts {
   HfVocab texts;
   uint64_t *counts; /* (texts.count) */
   size_t capacity;
-} HfWords;
-void hf_words_free(HfWords *words);
-bool hf_words_add(HfWords *words, const char *word, size_t size, uint64_t count, HfError *err);
+} HfWordCounts;
+void hf_words_free(HfWordCounts *words);
+bool hf_words_add(HfWordCounts *words, const char *word, size_t size, uint64_t count, HfError *err);
 
 typedef struct HfWordCounter {
   const HfTokenizer *tokenizer; /* borrowed */
-  HfWords words;
+  HfWordCounts words;
   uint64_t texts;               /* fed so far, for errors */
 } HfWordCounter;
 /* Texts are cut on all cores; an error names the text. */
@@ -64,9 +64,9 @@ typedef struct HfTrained {
 } HfTrained;
 void hf_trained_free(HfTrained *trained);
 
-bool hf_train_bpe(const HfWords *words, const HfTrainOptions *options, HfTrained *out, HfError *err);
-bool hf_train_word_level(const HfWords *words, const HfTrainOptions *options, HfTrained *out, HfError *err);
-bool hf_train_unigram(const HfWords *words, const HfTrainOptions *options, HfTrained *out, HfError *err);
+bool hf_train_bpe(const HfWordCounts *words, const HfTrainOptions *options, HfTrained *out, HfError *err);
+bool hf_train_word_level(const HfWordCounts *words, const HfTrainOptions *options, HfTrained *out, HfError *err);
+bool hf_train_unigram(const HfWordCounts *words, const HfTrainOptions *options, HfTrained *out, HfError *err);
 
 /* The id of a token, which is added when it is new; -1: no memory. */
 int32_t hf_vocab_put(HfVocab *vocab, const char *token, size_t size, HfError *err);
@@ -78,7 +78,7 @@ typedef struct HfCharacters {
   struct HfCharacter { uint32_t code; uint64_t count; } *items;
   size_t count, capacity;
 } HfCharacters;
-bool hf_words_characters(const HfWords *words, HfCharacters *out, HfError *err);
+bool hf_words_characters(const HfWordCounts *words, HfCharacters *out, HfError *err);
 
 /* Pieces with scores, best first. Zero-initialise. */
 typedef struct HfPieceScores {
@@ -90,6 +90,6 @@ void hf_piece_scores_free(HfPieceScores *pieces);
 bool hf_piece_scores_add(HfPieceScores *pieces, const char *text, size_t size, double score, HfError *err);
 /* All characters by their counts, then the substrings that are seen more than once and are followed by different
  * characters, by count x length; as log-probabilities. */
-bool hf_unigram_seeds(const HfWords *words, const HfTrainOptions *options, HfPieceScores *out, HfError *err);
+bool hf_unigram_seeds(const HfWordCounts *words, const HfTrainOptions *options, HfPieceScores *out, HfError *err);
 
 #endif

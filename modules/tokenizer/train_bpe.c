@@ -21,7 +21,7 @@ typedef struct Pair {
 typedef struct Waiting { int64_t count; uint32_t pair; } Waiting;
 
 typedef struct Trainer {
-  const HfWords *source;
+  const HfWordCounts *source;
   const HfTrainOptions *options;
   HfTrained *out;
   Word *words;
@@ -316,7 +316,7 @@ static bool merge_pairs(Trainer *t, HfError *err) {
   return done && !failed;
 }
 
-bool hf_train_bpe(const HfWords *words, const HfTrainOptions *options, HfTrained *out, HfError *err) {
+bool hf_train_bpe(const HfWordCounts *words, const HfTrainOptions *options, HfTrained *out, HfError *err) {
   Trainer t = {.source = words, .options = options, .out = out};
   bool done = true;
   for (size_t i = 0; done && i < options->special_count; i++)

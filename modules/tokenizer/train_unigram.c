@@ -12,7 +12,7 @@
 #define CHARACTER_STEP 1e-4 /* between the scores of characters that are no pieces any more */
 
 typedef struct Trainer {
-  const HfWords *words;
+  const HfWordCounts *words;
   const HfTrainOptions *options;
   HfPieceScores pieces;
   HfTrie trie;
@@ -384,7 +384,7 @@ static bool start(Trainer *t, HfError *err) {
   return done;
 }
 
-bool hf_train_unigram(const HfWords *words, const HfTrainOptions *options, HfTrained *out, HfError *err) {
+bool hf_train_unigram(const HfWordCounts *words, const HfTrainOptions *options, HfTrained *out, HfError *err) {
   Trainer t = {.words = words, .options = options};
   out->unk_id = -1;
   bool done = start(&t, err) && shrink(&t, err) && finish(&t, out, err);

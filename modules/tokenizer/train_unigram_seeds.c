@@ -45,7 +45,7 @@ static void free_finder(Finder *f) {
   hf_free(f->found);
 }
 
-static bool collect(Finder *f, const HfWords *words, HfError *err) {
+static bool collect(Finder *f, const HfWordCounts *words, HfError *err) {
   size_t room = words->texts.text.size + words->texts.count + 1;
   if (room > UINT32_MAX) return hf_error_set(err, "Unigram: more than 4 GiB of different words");
   f->symbols = hf_malloc(room * sizeof *f->symbols, "suffixes", err);
@@ -131,7 +131,7 @@ static int by_frequency(const void *a, const void *b) {
   return (x->code < y->code) - (x->code > y->code);
 }
 
-static bool add_characters(const HfWords *words, HfPieceScores *out, HfError *err) {
+static bool add_characters(const HfWordCounts *words, HfPieceScores *out, HfError *err) {
   HfCharacters list = {0};
   bool done = hf_words_characters(words, &list, err);
   if (list.count) qsort(list.items, list.count, sizeof *list.items, by_frequency);
@@ -149,7 +149,7 @@ static void to_log_probabilities(double *scores, size_t count) {
   for (size_t i = 0; i < count; i++) scores[i] = log(scores[i]) - log(sum);
 }
 
-bool hf_unigram_seeds(const HfWords *words, const HfTrainOptions *options, HfPieceScores *out, HfError *err) {
+bool hf_unigram_seeds(const HfWordCounts *words, const HfTrainOptions *options, HfPieceScores *out, HfError *err) {
   Finder f = {.longest = options->max_piece_length < 256 ? options->max_piece_length : 256};
   bool done = add_characters(words, out, err) && collect(&f, words, err) && (!f.suffix_count || open_group(&f, 0, f.suffix_count, 0, err));
   if (done && f.found_count) qsort_r(f.found, f.found_count, sizeof *f.found, by_score, f.symbols);

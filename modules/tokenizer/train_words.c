@@ -15,13 +15,13 @@ int32_t hf_vocab_put(HfVocab *vocab, const char *token, size_t size, HfError *er
   return hf_vocab_add(vocab, token, size, id, err) ? id : -1;
 }
 
-void hf_words_free(HfWords *words) {
+void hf_words_free(HfWordCounts *words) {
   hf_vocab_free(&words->texts);
   hf_free(words->counts);
-  *words = (HfWords){0};
+  *words = (HfWordCounts){0};
 }
 
-bool hf_words_add(HfWords *words, const char *word, size_t size, uint64_t count, HfError *err) {
+bool hf_words_add(HfWordCounts *words, const char *word, size_t size, uint64_t count, HfError *err) {
   size_t before = words->texts.count;
   int32_t id = hf_vocab_put(&words->texts, word, size, err);
   if (id < 0) return false;
@@ -35,7 +35,7 @@ bool hf_words_add(HfWords *words, const char *word, size_t size, uint64_t count,
 
 /* What one thread works with. */
 typedef struct Worker {
-  HfWords words;
+  HfWordCounts words;
   HfPieces pieces, spare;
   HfNormalizerScratch scratch;
   HfError err;
@@ -73,7 +73,7 @@ static bool count_text(const HfTokenizer *t, Worker *w, HfInput text, HfError *e
   return true;
 }
 
-static bool add_words(HfWords *all, const HfWords *part, HfError *err) {
+static bool add_words(HfWordCounts *all, const HfWordCounts *part, HfError *err) {
   for (size_t id = 0; id < part->texts.count; id++) {
     size_t size = 0;
     const char *text = hf_vocab_token(&part->texts, (int64_t)id, &size);
@@ -135,7 +135,7 @@ void hf_trained_free(HfTrained *trained) {
   *trained = (HfTrained){0};
 }
 
-bool hf_words_characters(const HfWords *words, HfCharacters *out, HfError *err) {
+bool hf_words_characters(const HfWordCounts *words, HfCharacters *out, HfError *err) {
   enum { CODES = 0x110000 };
   uint64_t *counts = hf_calloc(CODES * sizeof *counts, "characters", err);
   if (!counts) return false;
@@ -169,7 +169,7 @@ static int by_rank(const void *a, const void *b) {
   return order ? order : (x->size > y->size) - (x->size < y->size);
 }
 
-bool hf_train_word_level(const HfWords *words, const HfTrainOptions *options, HfTrained *out, HfError *err) {
+bool hf_train_word_level(const HfWordCounts *words, const HfTrainOptions *options, HfTrained *out, HfError *err) {
   size_t count = words->texts.count;
   Ranked *ranked = hf_malloc((count + 1) * sizeof *ranked, "words", err);
   if (!ranked) return false;

@@ -73,7 +73,7 @@ for name, case in pairs(options_golden.cases) do
   end
 end
 
-for _, name in ipairs { "wordpiece_bert", "wordpiece_digits", "wordpiece_added_normalized", "unigram_xlmr" } do
+for _, name in ipairs { "wordpiece_bert", "wordpiece_digits", "wordpiece_added_normalized", "unigram_t5", "unigram_xlmr" } do
   t.test("trained/" .. name, function() check_trained(shared .. "/trained/" .. name, texts) end)
 end
 

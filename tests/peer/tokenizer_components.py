@@ -77,7 +77,8 @@ def normalizer(rng, depth=0):
     if kind == "Sequence":
         return {"type": kind, "normalizers": [normalizer(rng, 1) for _ in range(rng.randint(0, 3))]} if depth == 0 else {"type": "NFKC"}
     if kind == "Replace":
-        return {"type": kind, "pattern": {"String": rng.choice(["a", " ", "ab", "é", "\u0301", "▁", "  ", ""])},
+        return {"type": kind, "pattern": rng.choice([{"String": rng.choice(["a", " ", "ab", "é", "\u0301", "▁", "  ", ""])},
+                                                     {"Regex": rng.choice([" {2,}", "\\s+", "[a-c]", "b*", "^a", "\\p{N}", "(?=b)", "$"])}]),
                 "content": rng.choice(["", "▁", " ", "xy", "中", "é"])}
     if kind == "Precompiled":
         return {"type": kind, "precompiled_charsmap": charsmap(rng)}
@@ -134,7 +135,7 @@ def decoder(rng, depth=0):
     if kind == "Sequence":
         return {"type": kind, "decoders": [decoder(rng, 1) for _ in range(rng.randint(1, 4))]} if depth == 0 else {"type": "Fuse"}
     if kind == "Replace":
-        return {"type": kind, "pattern": {"String": rng.choice(["▁", "a", ""])}, "content": rng.choice([" ", "", "zz"])}
+        return {"type": kind, "pattern": rng.choice([{"String": rng.choice(["▁", "a", ""])}, {"Regex": "^▁+"}]), "content": rng.choice([" ", "", "zz"])}
     if kind == "Metaspace":
         return {"type": kind, "replacement": "▁", "prepend_scheme": rng.choice(["always", "first", "never"]), "split": True}
     if kind == "Strip":
