@@ -1,14 +1,20 @@
---- hf.tokenizer: AutoTokenizer, the classes by name, AddedToken, BatchEncoding.
+--- hf.tokenizer: AutoTokenizer, the classes by name, AddedToken, BatchEncoding; Tokenizer and its parts (models, normalizers,
+-- pre_tokenizers, decoders, processors, trainers).
 --
 --   local tok = tokenizer.AutoTokenizer.from_pretrained("bert-base-uncased")
 --   local enc = tok({"first text", "second text"}, {padding = true, truncation = true, return_tensors = "pt"})
 local BatchEncoding = require "hflua.tokenizer.batch_encoding"
+local backend = require "hflua.tokenizer.backend"
+local components = require "hflua.tokenizer.components"
 local classes = require "hflua.tokenizer.classes"
 local errors = require "hflua.errors"
 local loading = require "hflua.tokenizer.loading"
 local special_tokens = require "hflua.tokenizer.special_tokens"
+local trainers = require "hflua.tokenizer.trainers"
 
-local tokenizer = { AddedToken = special_tokens.AddedToken, BatchEncoding = BatchEncoding }
+local tokenizer = { AddedToken = special_tokens.AddedToken, BatchEncoding = BatchEncoding, Tokenizer = backend, Regex = components.Regex,
+  models = components.models, normalizers = components.normalizers, pre_tokenizers = components.pre_tokenizers,
+  decoders = components.decoders, processors = components.processors, trainers = trainers }
 
 --- The class is found from the files: AutoTokenizer.from_pretrained(folder_or_name[, options]).
 tokenizer.AutoTokenizer = {

@@ -79,20 +79,18 @@ local bpe_files = { "vocab.json", "merges.txt" }
 local end_of_text = "<|endoftext|>"
 
 -- tokens: as names and texts. more: further fields of the class.
-local function bpe_class(tokens, document, post_processor, more)
-  local class = { tokens = {}, columns = without_types, files = bpe_files, document = document, post_processor = post_processor }
+local function fill_class(class, tokens, more)
   for name, text in tokens:gmatch "(%w+)=(%S+)" do class.tokens[name .. "_token"] = text end
   for name, value in pairs(more or {}) do class[name] = value end
   return class
 end
 
--- Classes that are read from tokenizer.json alone. tokens: as names and texts; more: other fields.
-local function from_document(tokens, more)
-  local class = { tokens = {}, columns = without_types }
-  for name, text in tokens:gmatch "(%w+)=(%S+)" do class.tokens[name .. "_token"] = text end
-  for name, value in pairs(more or {}) do class[name] = value end
-  return class
+local function bpe_class(tokens, document, post_processor, more)
+  return fill_class({ tokens = {}, columns = without_types, files = bpe_files, document = document, post_processor = post_processor }, tokens, more)
 end
+
+-- A class that is read from tokenizer.json alone.
+local function from_document(tokens, more) return fill_class({ tokens = {}, columns = without_types }, tokens, more) end
 
 local gpt2 = bpe_class(("bos=%s eos=%s unk=%s"):format(end_of_text, end_of_text, end_of_text), gpt2_document, bos_eos_template,
   { model_max_length = 1024 })

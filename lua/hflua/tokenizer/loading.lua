@@ -1,6 +1,7 @@
 --- from_pretrained: a folder's files to a tokenizer. tokenizer.json wins over vocab.txt; tokenizer_config.json,
 -- special_tokens_map.json and added_tokens.json say what the special tokens are.
 local Tokenizer = require "hflua.tokenizer.pretrained"
+local backend = require "hflua.tokenizer.backend"
 local call_options = require "hflua.tokenizer.call_options"
 local classes = require "hflua.tokenizer.classes"
 local core = require "hflua.core.tokenizer"
@@ -12,6 +13,7 @@ local ordered = require "hflua.ordered"
 local special_tokens = require "hflua.tokenizer.special_tokens"
 
 local loading = {}
+local from_object
 
 -- Options of from_pretrained that say where, not what.
 local place_options = { revision = true, cache_dir = true, subfolder = true, use_fast = true, local_files_only = true,
@@ -291,8 +293,24 @@ function loading.from_pretrained(name, given, wanted)
   return finish(engine, class_name, class, settings, tokens, folder, made)
 end
 
+-- Class { tokenizer_object = a Tokenizer, ... } or { tokenizer_file = a path, ... }, with the options of from_pretrained.
+function from_object(given, class_name)
+  local known, settings, class = known_options(), {}, classes.find(class_name)
+  known.tokenizer_object, known.tokenizer_file = true, true
+  options.check(class_name, given, known)
+  local object, path, rest = given.tokenizer_object, given.tokenizer_file, {}
+  for name, value in pairs(given) do
+    if name ~= "tokenizer_object" and name ~= "tokenizer_file" then rest[name] = value end
+  end
+  if path then return loading.from_file(path, rest, class_name) end
+  if not backend.is(object) then errors.raise("%s: tokenizer_object: expected a Tokenizer, found %s", class_name, type(object)) end
+  merge(settings, rest, class_name)
+  return finish(object:_new_engine(), class_name, class, settings, default_tokens(class, settings), nil)
+end
+
 --- A tokenizer from the path of a tokenizer.json, a vocab.txt, or a vocab.json and a merges.txt: Class(path[, merges], options).
 function loading.from_file(path, given, class_name, merges)
+  if type(path) == "table" then return from_object(path, class_name) end
   given = options.check(class_name, given, known_options())
   if type(path) ~= "string" then errors.raise("%s: expected the path of a vocabulary file, found %s", class_name, type(path)) end
   if not hub.is_file(path) then errors.raise("%s: %s: no such file", class_name, path) end

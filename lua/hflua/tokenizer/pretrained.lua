@@ -9,6 +9,7 @@ local options = require "hflua.options"
 local ordered = require "hflua.ordered"
 local pad = require "hflua.tokenizer.pad"
 local repr = require "hflua.repr"
+local retraining = require "hflua.tokenizer.retraining"
 local saving = require "hflua.tokenizer.saving"
 local special_tokens = require "hflua.tokenizer.special_tokens"
 
@@ -351,6 +352,27 @@ end
 
 --- pad(encodings[, { padding = true, max_length =, pad_to_multiple_of =, return_tensors = ... }]) -> BatchEncoding
 methods.pad = pad
+
+--- A tokenizer of this kind with a vocabulary of its own, trained on `texts`: a function that gives a text or a list of
+-- texts a call, or a list of either. Options: new_special_tokens, special_tokens_map and those of the trainer.
+function methods:train_new_from_iterator(texts, vocab_size, given)
+  local engine, map = retraining.train(self._engine, texts, vocab_size, given)
+  local settings = {}
+  for name, value in pairs(self._settings) do
+    if name ~= "added_tokens_decoder" and name ~= "name_or_path" then settings[name] = value end
+  end
+  local new = Tokenizer.new(engine, self.tokenizer_class, settings)
+  for _, name in ipairs { "model_max_length", "padding_side", "truncation_side", "split_special_tokens", "clean_up_tokenization_spaces",
+    "model_input_names", "pad_token_type_id" } do
+    new[name] = self[name]
+  end
+  for name, text in self._special:each() do new[name] = map[text] or text end
+  local extra = {}
+  for i, text in ipairs(self._special.extra) do extra[i] = map[text] or text end
+  for _, token in ipairs(given and given.new_special_tokens or {}) do extra[#extra + 1] = special_tokens.text(token, "new_special_tokens") end
+  new.extra_special_tokens = extra
+  return new
+end
 
 --- Writes tokenizer.json and tokenizer_config.json, which transformers loads; returns their paths.
 function methods:save_pretrained(folder) return saving.save(self, folder) end
