@@ -4,11 +4,9 @@
 #include "memory.h"
 #include "tokenizer.h"
 #include "unicode.h"
+#include "word_cache.h"
 
 enum { KIND_SPACE, KIND_PUNCTUATION, KIND_WORD, KIND_OTHER };
-
-#define SHORT_BITS 15 /* places for short words: 512 KiB */
-#define LONG_BITS 12  /* places for other runs: 256 KiB */
 
 static bool is_bert_pipeline(const HfTokenizer *t) {
   return t->normalizers.count == 1 && t->normalizers.steps[0].kind == &hf_normalizer_bert && t->pre_tokenizers.count == 1 &&
@@ -42,45 +40,6 @@ HfBertSweep *hf_bert_sweep_new(const HfTokenizer *t, HfError *err) {
     if (sweep->kind[c] == KIND_PUNCTUATION && !single_token(t, (char)c, &sweep->single[c])) sweep->kind[c] = KIND_OTHER;
   }
   return sweep;
-}
-
-/* ---- the caches */
-
-static bool make_cache(HfWordCache *cache, HfError *err) {
-  if (!cache->words) cache->words = hf_calloc(((size_t)1 << SHORT_BITS) * sizeof *cache->words, "word cache", err);
-  if (!cache->runs) cache->runs = hf_calloc(((size_t)1 << LONG_BITS) * sizeof *cache->runs, "word cache", err);
-  return cache->words && cache->runs;
-}
-
-static inline HfShortWord *short_place(const HfWordCache *cache, uint64_t key) {
-  return &cache->words[key * 0x9E3779B97F4A7C15u >> (64 - SHORT_BITS)];
-}
-
-/* The bytes of a run, zeros behind. */
-static inline HfLongKey long_key(const char *run, size_t size) {
-  HfLongKey key = {{0}};
-  memcpy(key.part, run, size);
-  return key;
-}
-
-static inline HfLongRun *long_place(const HfWordCache *cache, HfLongKey key) {
-  uint64_t hash = (key.part[0] * 0x9E3779B97F4A7C15u) ^ (key.part[1] * 0xC2B2AE3D27D4EB4Fu) ^ (key.part[2] * 0xD6E8FEB86659FD93u);
-  return &cache->runs[hf_hash_finish(hash) >> (64 - LONG_BITS)];
-}
-
-static void remember_short(HfShortWord *place, uint64_t key, const HfTokens *tokens, size_t from) {
-  size_t count = tokens->count - from;
-  if (count < 1 || count > 2) return;
-  *place = (HfShortWord){key, {tokens->ids[from], count == 2 ? tokens->ids[from + 1] : -1}};
-}
-
-static void remember_long(HfLongRun *place, HfLongKey key, size_t size, const HfTokens *tokens, size_t from) {
-  size_t count = tokens->count - from;
-  if (count > HF_LONG_IDS || count > size) return; /* more ids than bytes would not fit the room reserved */
-  *place = (HfLongRun){.key = key};
-  memcpy(place->ids, tokens->ids + from, count * sizeof *place->ids);
-  place->size = (uint8_t)size;
-  place->count = (uint8_t)count;
 }
 
 /* ---- words */
@@ -127,17 +86,17 @@ static bool sweep_run(const HfTokenizer *t, HfWorkspace *w, const char *text, si
   const char *run = text + *at;
   size_t end = run_end(t->sweep, text, size, *at, &ascii), length = end - *at, before = w->tokens.count;
   bool fits = length <= sizeof(HfLongKey);
-  HfLongKey key = long_key(run, fits ? length : 0);
-  HfLongRun *place = long_place(&w->cache, key);
+  HfLongKey key = hf_long_key(run, fits ? length : 0);
+  HfLongRun *place = hf_long_place(&w->cache, key);
   *at = end;
-  if (fits && place->size == length && !memcmp(&place->key, &key, sizeof key)) {
+  if (fits && hf_long_hit(place, &key, length)) {
     memcpy(w->tokens.ids + before, place->ids, sizeof place->ids);
     w->tokens.count += place->count;
     return true;
   }
   bool done = ascii && length <= LOWER_BYTES ? add_ascii_word(t, &w->tokens, run, length, err) : add_run(t, w, run, length, err);
   if (!done || !hf_tokens_reserve(&w->tokens, size - end + SLACK, err)) return false;
-  if (fits) remember_long(place, key, length, &w->tokens, before);
+  if (fits) hf_long_remember(place, key, length, &w->tokens, before);
   return true;
 }
 
@@ -145,39 +104,21 @@ static bool sweep_run(const HfTokenizer *t, HfWorkspace *w, const char *text, si
 static bool sweep_new_word(const HfTokenizer *t, HfWorkspace *w, const char *word, size_t length, size_t left, uint64_t key, HfError *err) {
   size_t before = w->tokens.count;
   if (!add_ascii_word(t, &w->tokens, word, length, err) || !hf_tokens_reserve(&w->tokens, left + SLACK, err)) return false;
-  remember_short(short_place(&w->cache, key), key, &w->tokens, before);
+  hf_short_remember(hf_short_place(&w->cache, key), key, &w->tokens, before);
   return true;
 }
 
 /* ---- the sweep */
 
-#define EACH(byte) ((uint64_t)(byte) * 0x0101010101010101u)
-
-/* Up to 8 bytes, the first in the low end, zeros behind the text. */
-static inline uint64_t load_bytes(const char *text, size_t left) {
-  uint64_t bytes = 0;
-  memcpy(&bytes, text, left < 8 ? left : 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  bytes = __builtin_bswap64(bytes);
-#endif
-  return bytes;
-}
-
 /* How many bytes at the low end are ASCII letters or digits: all eight are compared at once, each in its top bit. */
-static inline unsigned word_length(uint64_t bytes) {
-  uint64_t seven = bytes & EACH(0x7F), lower = seven | EACH(0x20);
-  uint64_t letter = (lower + EACH(0x80 - 'a')) & ~(lower + EACH(0x7F - 'z'));
-  uint64_t digit = (seven + EACH(0x80 - '0')) & ~(seven + EACH(0x7F - '9'));
-  uint64_t other = ~((letter | digit) & ~bytes) & EACH(0x80);
-  return other ? (unsigned)__builtin_ctzll(other) / 8 : 8;
-}
+static inline unsigned word_length(uint64_t bytes) { return hf_bit_run(hf_letter_bits(bytes) | hf_digit_bits(bytes)); }
 
 bool hf_bert_sweep_run(const HfTokenizer *t, HfWorkspace *w, const char *text, size_t size, HfError *err) {
   const HfBertSweep *sweep = t->sweep;
   HfTokens *tokens = &w->tokens;
-  if (!make_cache(&w->cache, err) || !hf_tokens_reserve(tokens, size + SLACK, err)) return false;
+  if (!hf_word_cache_make(&w->cache, err) || !hf_tokens_reserve(tokens, size + SLACK, err)) return false;
   for (size_t at = 0; at < size;) {
-    uint64_t bytes = load_bytes(text + at, size - at);
+    uint64_t bytes = hf_load_bytes(text + at, size - at);
     unsigned length = word_length(bytes);
     if (!length) {
       unsigned char c = (unsigned char)bytes;
@@ -194,7 +135,7 @@ bool hf_bert_sweep_run(const HfTokenizer *t, HfWorkspace *w, const char *text, s
       continue;
     }
     uint64_t key = bytes & (((uint64_t)1 << 8 * length) - 1);
-    const HfShortWord *hit = short_place(&w->cache, key);
+    const HfShortWord *hit = hf_short_place(&w->cache, key);
     if (hit->key == key) {
       tokens->ids[tokens->count] = hit->ids[0];
       tokens->ids[tokens->count + 1] = hit->ids[1];

@@ -8,27 +8,6 @@
 #include <stdint.h>
 #include "error.h"
 
-/* A word of up to 7 letters and digits, and its one or two tokens: four of them share a cache line. */
-typedef struct HfShortWord {
-  uint64_t key;   /* the bytes, zeros behind; 0: free */
-  int32_t ids[2]; /* the second is -1 for a word of one token */
-} HfShortWord;
-
-/* Any other run of bytes. */
-#define HF_LONG_IDS 9
-typedef struct HfLongKey { uint64_t part[3]; } HfLongKey; /* up to 24 bytes, zeros behind */
-typedef struct HfLongRun {
-  HfLongKey key;
-  uint8_t size, count; /* size 0: free */
-  int32_t ids[HF_LONG_IDS];
-} HfLongRun;
-
-/* One place per hash: the last word of it stays. */
-typedef struct HfWordCache {
-  HfShortWord *words; /* NULL: not made yet */
-  HfLongRun *runs;
-} HfWordCache;
-
 typedef struct HfBertSweep {
   uint8_t kind[256];   /* of a byte: what the sweep does with it */
   uint8_t lower[256];

@@ -8,25 +8,6 @@
 
 /* ---- reading */
 
-/* "first second", or ["first", "second"]. */
-static bool read_merge(HfModel *self, const cJSON *item, HfError *err) {
-  const char *line = cJSON_IsString(item) ? item->valuestring : NULL, *space = line ? strchr(line, ' ') : NULL;
-  if (space && !strchr(space + 1, ' '))
-    return hf_bpe_add_merge(&self->bpe, &self->vocab, line, (size_t)(space - line), space + 1, strlen(space + 1), err);
-  const cJSON *first = cJSON_IsArray(item) ? item->child : NULL, *second = first ? first->next : NULL;
-  if (!cJSON_IsString(first) || !cJSON_IsString(second) || second->next) return hf_error_set(err, "expected two tokens");
-  return hf_bpe_add_merge(&self->bpe, &self->vocab, first->valuestring, strlen(first->valuestring), second->valuestring, strlen(second->valuestring), err);
-}
-
-static bool read_merges(HfModel *self, const cJSON *json, const char *where, HfError *err) {
-  const cJSON *list = NULL;
-  size_t number = 0;
-  if (!hf_json_get_array(json, "merges", &list, where, err)) return false;
-  for (const cJSON *item = list ? list->child : NULL; item; item = item->next, number++)
-    if (!read_merge(self, item, err)) return hf_error_prefix(err, "%s: merges: number %zu", where, number);
-  return list || !hf_json_find(json, "vocab") || hf_json_require(json, "merges", where, err); /* else they come from a file */
-}
-
 static bool read_text(const cJSON *json, const char *field, char **out, size_t *size, const char *where, HfError *err) {
   const char *text = "";
   if (!hf_json_get_string(json, field, &text, where, err)) return false;
@@ -52,12 +33,13 @@ static bool read_bpe(HfModel *self, const cJSON *json, const char *where, HfErro
          read_text(json, "end_of_word_suffix", &bpe->suffix, &bpe->suffix_size, where, err) &&
          hf_json_get_boolean(json, "fuse_unk", &bpe->fuse_unk, where, err) &&
          hf_json_get_boolean(json, "byte_fallback", &bpe->byte_fallback, where, err) &&
-         hf_json_get_boolean(json, "ignore_merges", &bpe->ignore_merges, where, err) && read_merges(self, json, where, err) &&
-         (hf_bpe_find_ids(bpe, &self->vocab), hf_bpe_prepare(bpe, err));
+         hf_json_get_boolean(json, "ignore_merges", &bpe->ignore_merges, where, err);
 }
 
-static bool read_merge_lines(HfModel *self, HfVocabFile file, HfError *err) {
-  return hf_bpe_read_lines(&self->bpe, &self->vocab, file.text, file.size, file.where, err) && hf_bpe_prepare(&self->bpe, err);
+static bool read_merges(HfModel *self, HfVocabFile file, bool list, HfError *err) {
+  hf_bpe_find_ids(&self->bpe, &self->vocab);
+  return (list ? hf_bpe_read_list : hf_bpe_read_lines)(&self->bpe, &self->vocab, file.text, file.size, file.where, err) &&
+         hf_bpe_prepare(&self->bpe, err);
 }
 
 static void release_bpe(HfModel *self) { hf_bpe_free(&self->bpe); }
@@ -163,4 +145,4 @@ static bool tokenize_bpe(const HfModel *self, const char *word, size_t size, HfT
   return done;
 }
 
-const HfModelKind hf_model_bpe = {.type = "BPE", .read = read_bpe, .read_merges = read_merge_lines, .tokenize = tokenize_bpe, .release = release_bpe};
+const HfModelKind hf_model_bpe = {.type = "BPE", .read = read_bpe, .read_merges = read_merges, .tokenize = tokenize_bpe, .release = release_bpe};

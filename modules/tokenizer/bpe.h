@@ -44,6 +44,8 @@ void hf_bpe_free(HfBpe *bpe);
 bool hf_bpe_add_merge(HfBpe *bpe, const HfVocab *vocab, const char *first, size_t first_size, const char *second, size_t second_size, HfError *err);
 /* The lines "first second" of a merges.txt. */
 bool hf_bpe_read_lines(HfBpe *bpe, const HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err);
+/* A JSON array of "first second" or ["first", "second"]. */
+bool hf_bpe_read_list(HfBpe *bpe, const HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err);
 /* Makes the table of pairs; needed after merges were added. */
 bool hf_bpe_prepare(HfBpe *bpe, HfError *err);
 /* Finds the tokens of single bytes and characters; needed once. */

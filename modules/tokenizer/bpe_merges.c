@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "bpe.h"
+#include "json_scan.h"
 #include "memory.h"
 #include "text.h"
 #include "unicode.h"
@@ -69,6 +70,36 @@ bool hf_bpe_read_lines(HfBpe *bpe, const HfVocab *vocab, const char *text, size_
     if (!add_line(bpe, vocab, line, length, err)) return hf_error_prefix(err, "%s: line %zu", where, number);
   }
   return true;
+}
+
+/* The two tokens of ["first", "second"], behind the event HF_JSON_ARRAY. */
+static bool add_pair(HfBpe *bpe, const HfVocab *vocab, HfJsonScanner *s, HfBuffer *first, HfError *err) {
+  first->size = 0;
+  if (hf_json_next(s, err) != HF_JSON_STRING) return hf_error_set(err, "expected two tokens");
+  if (!hf_buffer_append(first, s->string, s->string_size, err)) return false;
+  if (hf_json_next(s, err) != HF_JSON_STRING) return hf_error_set(err, "expected two tokens");
+  if (!hf_bpe_add_merge(bpe, vocab, first->data, first->size, s->string, s->string_size, err)) return false;
+  return hf_json_next(s, err) == HF_JSON_ARRAY_END || hf_error_set(err, "expected two tokens");
+}
+
+static bool add_item(HfBpe *bpe, const HfVocab *vocab, HfJsonScanner *s, HfJsonEvent event, HfBuffer *first, HfError *err) {
+  if (event == HF_JSON_STRING) return add_line(bpe, vocab, s->string, s->string_size, err);
+  return event == HF_JSON_ARRAY ? add_pair(bpe, vocab, s, first, err) : hf_error_set(err, "expected two tokens");
+}
+
+bool hf_bpe_read_list(HfBpe *bpe, const HfVocab *vocab, const char *text, size_t size, const char *where, HfError *err) {
+  HfJsonScanner scanner;
+  HfBuffer first = {0};
+  hf_json_scan(&scanner, text, size, where);
+  HfJsonEvent event = hf_json_next(&scanner, err);
+  bool done = event == HF_JSON_ARRAY;
+  for (size_t number = 0; done && (event = hf_json_next(&scanner, err)) != HF_JSON_ARRAY_END; number++) {
+    done = event != HF_JSON_FAILED && add_item(bpe, vocab, &scanner, event, &first, err);
+    if (!done && event != HF_JSON_FAILED) hf_error_prefix(err, "%s: merges: number %zu", where, number);
+  }
+  hf_json_scan_end(&scanner);
+  hf_buffer_free(&first);
+  return done;
 }
 
 /* ---- the table of pairs */

@@ -100,10 +100,9 @@ static bool add_id(HfVocab *vocab, const HfJsonScanner *s, const char *token, si
   return hf_vocab_add(vocab, token, size, (int32_t)s->integer, err);
 }
 
-static bool read_ids(HfVocab *vocab, HfJsonScanner *s, HfBuffer *token, HfError *err) {
-  HfJsonEvent event = hf_json_next(s, err);
+static bool scan_ids(HfVocab *vocab, HfJsonScanner *s, HfBuffer *token, HfError *err) {
+  HfJsonEvent event;
   char shown[HF_EXCERPT_SIZE];
-  if (event != HF_JSON_OBJECT) return event == HF_JSON_FAILED ? false : hf_error_set(err, "%s: expected an object of tokens and ids", s->where);
   while ((event = hf_json_next(s, err)) == HF_JSON_NAME) {
     token->size = 0;
     if (!hf_buffer_append(token, s->string, s->string_size, err)) return false;
@@ -113,21 +112,27 @@ static bool read_ids(HfVocab *vocab, HfJsonScanner *s, HfBuffer *token, HfError 
       return hf_error_set(err, "%s: token \"%s\": expected a whole number", s->where, hf_excerpt(shown, token->data, token->size));
     if (!add_id(vocab, s, token->data, token->size, err)) return hf_error_prefix(err, "%s", s->where);
   }
-  return event == HF_JSON_OBJECT_END && hf_json_next(s, err) == HF_JSON_END;
+  if (event != HF_JSON_OBJECT_END) return false;
+  if (vocab->limit <= 2 * vocab->count) return true;
+  return hf_error_set(err, "%s: expected ids below %zu (twice the number of tokens), found %zu", s->where, 2 * vocab->count, vocab->limit - 1);
+}
+
+bool hf_vocab_scan_ids(HfVocab *vocab, HfJsonScanner *scanner, HfError *err) {
+  HfBuffer token = {0};
+  if (scanner->size > INT32_MAX) return hf_error_set(err, "%s: %zu bytes are too many", scanner->where, scanner->size);
+  bool done = hf_vocab_reserve(vocab, scanner->size / 40, err) && scan_ids(vocab, scanner, &token, err);
+  hf_buffer_free(&token);
+  return done;
 }
 
 bool hf_vocab_read_ids(HfVocab *vocab, HfVocabFile file, HfError *err) {
   HfJsonScanner scanner;
-  HfBuffer token = {0};
-  if (file.size > INT32_MAX) return hf_error_set(err, "%s: %zu bytes are too many", file.where, file.size);
   hf_json_scan(&scanner, file.text, file.size, file.where);
-  bool done = hf_vocab_reserve(vocab, file.size / 20, err) && read_ids(vocab, &scanner, &token, err);
+  HfJsonEvent event = hf_json_next(&scanner, err);
+  bool done = event == HF_JSON_OBJECT && hf_vocab_scan_ids(vocab, &scanner, err) && hf_json_next(&scanner, err) == HF_JSON_END;
+  if (event > HF_JSON_OBJECT) hf_error_set(err, "%s: expected an object of tokens and ids", file.where);
   hf_json_scan_end(&scanner);
-  hf_buffer_free(&token);
-  if (done && !vocab->count) return hf_error_set(err, "%s: no tokens in the file", file.where);
-  if (done && vocab->limit > 2 * vocab->count)
-    return hf_error_set(err, "%s: expected ids from 0 to %zu (twice the number of tokens), found %zu", file.where, 2 * vocab->count - 1, vocab->limit - 1);
-  return done;
+  return done && (vocab->count || hf_error_set(err, "%s: no tokens in the file", file.where));
 }
 
 /* Old files have no "type". */
@@ -146,26 +151,32 @@ static bool find_kind(HfModel *model, const cJSON *json, const char *where, HfEr
   return hf_component_unknown(err, where, "model", type);
 }
 
-static bool read_vocab(HfModel *model, const cJSON *vocab, const cJSON *json, const HfVocabFiles *files, const char *where, HfError *err) {
-  if (!vocab && files && files->merges.text) return hf_vocab_read_ids(&model->vocab, files->vocab, err);
-  if (!vocab && files && !model->kind->read_vocab) return hf_vocab_read_lines(&model->vocab, files->vocab, err);
+static bool read_vocab(HfModel *model, const cJSON *json, const HfVocabFiles *files, const char *where, HfError *err) {
+  const cJSON *vocab = hf_json_find(json, "vocab");
+  if (model->vocab.count) return true;
+  if (!vocab && files->vocab.text && files->merges.text) return hf_vocab_read_ids(&model->vocab, files->vocab, err);
+  if (!vocab && files->vocab.text && !model->kind->read_vocab) return hf_vocab_read_lines(&model->vocab, files->vocab, err);
   if (!vocab) return hf_json_require(json, "vocab", where, err) != NULL;
   if (model->kind->read_vocab) return model->kind->read_vocab(model, vocab, where, err);
   if (!cJSON_IsObject(vocab)) return hf_json_mismatch(vocab, "vocab", "object", where, err);
   return read_vocab_object(&model->vocab, vocab, where, err);
 }
 
-static bool read_merges(HfModel *model, const HfVocabFiles *files, const char *where, HfError *err) {
-  if (!files || !files->merges.text) return true;
-  if (!model->kind->read_merges) return hf_error_set(err, "%s: the model %s has no merges", where, model->kind->type);
-  return model->kind->read_merges(model, files->merges, err);
+static bool read_merges(HfModel *model, const cJSON *json, const HfVocabFiles *files, const char *where, HfError *err) {
+  const HfModelKind *kind = model->kind;
+  if (!kind->read_merges && files->merges.text) return hf_error_set(err, "%s: the model %s has no merges", where, kind->type);
+  if (!kind->read_merges) return true;
+  if (files->merge_list.text) return kind->read_merges(model, files->merge_list, true, err);
+  if (files->merges.text) return kind->read_merges(model, files->merges, false, err);
+  const cJSON *item = hf_json_require(json, "merges", where, err);
+  return item && hf_json_mismatch(item, "merges", "array", where, err);
 }
 
 bool hf_model_read(HfModel *model, const cJSON *json, const HfVocabFiles *files, const char *where, HfError *err) {
   if (!cJSON_IsObject(json)) return hf_json_mismatch(json, "model", "object", where, err);
   model->unk_id = -1;
-  return find_kind(model, json, where, err) && read_vocab(model, hf_json_find(json, "vocab"), json, files, where, err) &&
-         model->kind->read(model, json, where, err) && read_merges(model, files, where, err);
+  return find_kind(model, json, where, err) && read_vocab(model, json, files, where, err) && model->kind->read(model, json, where, err) &&
+         read_merges(model, json, files, where, err);
 }
 
 void hf_model_free(HfModel *model) {

@@ -4,6 +4,7 @@
 #define HF_MODEL_H
 #include <cjson/cJSON.h>
 #include "bpe.h"
+#include "json_scan.h"
 #include "text.h"
 #include "trie.h"
 #include "vocab.h"
@@ -40,6 +41,7 @@ typedef struct HfVocabFile {
 /* The vocabulary of a model whose JSON has none: vocab.txt, or vocab.json and merges.txt. */
 typedef struct HfVocabFiles {
   HfVocabFile vocab, merges;
+  HfVocabFile merge_list; /* merges as they stand in tokenizer.json, an array; set by hf_tokenizer_from_json */
 } HfVocabFiles;
 
 typedef struct HfModelKind {
@@ -50,8 +52,8 @@ typedef struct HfModelKind {
   void (*release)(HfModel *self); /* NULL: nothing is owned */
   /* Reads a vocabulary that is a list of tokens with scores; NULL: it is an object of ids. */
   bool (*read_vocab)(HfModel *self, const cJSON *vocab, const char *where, HfError *err);
-  /* Reads a merges.txt, behind everything else; NULL: the model has no merges. */
-  bool (*read_merges)(HfModel *self, HfVocabFile file, HfError *err);
+  /* Reads merges, behind everything else: the lines of a merges.txt, or with `list` a JSON array; NULL: there are none. */
+  bool (*read_merges)(HfModel *self, HfVocabFile file, bool list, HfError *err);
 } HfModelKind;
 
 struct HfModel {
@@ -75,7 +77,7 @@ struct HfModel {
   HfBpe bpe;
 };
 
-/* files: used when `json` has no vocabulary of its own; NULL: none. Free also after an error. */
+/* files: used where `json` has null; a vocabulary that is in *model already stays. Free also after an error. */
 bool hf_model_read(HfModel *model, const cJSON *json, const HfVocabFiles *files, const char *where, HfError *err);
 void hf_model_free(HfModel *model);
 
@@ -83,6 +85,8 @@ void hf_model_free(HfModel *model);
 bool hf_vocab_read_lines(HfVocab *vocab, HfVocabFile file, HfError *err);
 /* vocab.json: {"token": id, ...} */
 bool hf_vocab_read_ids(HfVocab *vocab, HfVocabFile file, HfError *err);
+/* The same behind the event HF_JSON_OBJECT. */
+bool hf_vocab_scan_ids(HfVocab *vocab, HfJsonScanner *scanner, HfError *err);
 
 extern const HfModelKind hf_model_word_piece, hf_model_word_level, hf_model_unigram, hf_model_bpe;
 

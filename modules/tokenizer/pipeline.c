@@ -80,11 +80,40 @@ static bool run_general(const HfTokenizer *t, HfWorkspace *w, HfSpan text, int32
   return hf_pre_tokenizers_apply(&t->pre_tokenizers, &w->pieces, &w->spare, err) && run_model(t, w, word, err);
 }
 
-static bool run_sweep(const HfTokenizer *t, HfWorkspace *w, HfSpan text, HfError *err) {
+static bool run_bert_sweep(const HfTokenizer *t, HfWorkspace *w, HfSpan text, HfError *err) {
   for (size_t i = 0; i < w->raw.count; i++) {
     HfPiece piece = w->raw.items[i];
     bool done = piece.token >= 0 ? hf_tokens_add(&w->tokens, piece.token, 0, 0, err)
                                  : hf_bert_sweep_run(t, w, text.bytes + piece.begin, piece.end - piece.begin, err);
+    if (!done) return false;
+  }
+  return true;
+}
+
+/* Cuts the pieces at the added tokens that are looked for in normalized text, which this text is. */
+static bool cut_normalized(const HfTokenizer *t, HfWorkspace *w, HfSpan text, bool split_special, HfError *err) {
+  if (!t->added.normalized.patterns.count) return true;
+  HfPieceList *list = &w->pieces.list;
+  list->count = 0;
+  for (size_t i = 0; i < w->raw.count; i++) {
+    HfPiece piece = w->raw.items[i];
+    HfSpan part = hf_span_part(text, piece.begin, piece.end);
+    bool done = piece.token >= 0 ? hf_piece_add(list, piece.begin, piece.end, piece.token, err)
+                                 : hf_added_tokens_split(&t->added, &t->added.normalized, split_special, part, piece.begin, list, err);
+    if (!done) return false;
+  }
+  HfPieceList done = *list;
+  *list = w->raw;
+  w->raw = done;
+  return true;
+}
+
+static bool run_byte_sweep(const HfTokenizer *t, HfWorkspace *w, HfSpan text, bool split_special, HfError *err) {
+  if (!cut_normalized(t, w, text, split_special, err)) return false;
+  for (size_t i = 0; i < w->raw.count; i++) {
+    HfPiece piece = w->raw.items[i];
+    bool done = piece.token >= 0 ? hf_tokens_add(&w->tokens, piece.token, 0, 0, err)
+                                 : hf_byte_sweep_run(t, w, text.bytes + piece.begin, piece.end - piece.begin, err);
     if (!done) return false;
   }
   return true;
@@ -102,5 +131,7 @@ bool hf_pipeline_run(const HfTokenizer *t, HfWorkspace *w, HfInput text, int32_t
     span = hf_text_span(&w->source, 0, text.size);
   }
   if (!cut_original(t, w, span, split_special, err)) return false;
-  return t->sweep && !w->tokens.detailed ? run_sweep(t, w, span, err) : run_general(t, w, span, word, split_special, err);
+  if (t->sweep && !w->tokens.detailed) return run_bert_sweep(t, w, span, err);
+  if (!w->tokens.detailed && hf_byte_sweep_takes(t, text.bytes, text.size)) return run_byte_sweep(t, w, span, split_special, err);
+  return run_general(t, w, span, word, split_special, err);
 }

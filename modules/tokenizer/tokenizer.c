@@ -3,6 +3,7 @@
 #include <string.h>
 #include "json.h"
 #include "memory.h"
+#include "model_tables.h"
 
 static void free_workspace(HfWorkspace *w) {
   hf_text_free(&w->source);
@@ -11,8 +12,7 @@ static void free_workspace(HfWorkspace *w) {
   hf_pieces_free(&w->spare);
   hf_normalizer_scratch_free(&w->scratch);
   hf_tokens_free(&w->tokens);
-  hf_free(w->cache.words);
-  hf_free(w->cache.runs);
+  hf_word_cache_free(&w->cache);
 }
 
 static void free_workspaces(HfTokenizer *t) {
@@ -81,6 +81,7 @@ static bool prepare(HfTokenizer *t, HfError *err) {
   hf_free(t->sweep);
   err->message[0] = 0;
   t->sweep = hf_bert_sweep_new(t, err);
+  t->byte_sweep = hf_byte_sweep_of(t);
   return t->sweep || !err->message[0];
 }
 
@@ -171,11 +172,22 @@ static bool read_tokenizer(HfTokenizer *t, const HfVocabFiles *files, const char
   return prepare(t, err);
 }
 
+/* The document without its large parts, which go to the model and to *files. */
+static cJSON *parse(HfTokenizer *t, const char *text, size_t size, HfVocabFiles *files, const char *where, HfError *err) {
+  HfBuffer rest = {0};
+  files->merge_list.where = where;
+  bool taken = hf_model_tables_take(text, size, &t->model.vocab, &files->merge_list.text, &files->merge_list.size, &rest);
+  cJSON *json = taken ? hf_json_parse(rest.data, rest.size, where, err) : hf_json_parse(text, size, where, err);
+  hf_buffer_free(&rest);
+  return json;
+}
+
 HfTokenizer *hf_tokenizer_from_json(const char *text, size_t size, const HfVocabFiles *files, const char *where, HfError *err) {
+  HfVocabFiles all = files ? *files : (HfVocabFiles){0};
   HfTokenizer *t = hf_calloc(sizeof *t, "tokenizer", err);
   if (!t) return NULL;
-  t->json = hf_json_parse(text, size, where, err);
-  if (t->json && read_tokenizer(t, files, where, err)) return t;
+  t->json = parse(t, text, size, &all, where, err);
+  if (t->json && read_tokenizer(t, &all, where, err)) return t;
   hf_tokenizer_free(t);
   return NULL;
 }

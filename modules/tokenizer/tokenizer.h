@@ -19,11 +19,13 @@
 #include <stdint.h>
 #include "added_tokens.h"
 #include "bert_sweep.h"
+#include "byte_level_sweep.h"
 #include "decoder.h"
 #include "model.h"
 #include "normalizer.h"
 #include "post_processor.h"
 #include "pre_tokenizer.h"
+#include "word_cache.h"
 
 /* What one thread works with; grows to the largest text seen and stays. */
 typedef struct HfWorkspace {
@@ -66,6 +68,7 @@ typedef struct HfTokenizer {
   HfAddedTokens added;
   cJSON *json;          /* the document without vocabulary and added tokens, for saving */
   HfBertSweep *sweep;   /* NULL: the pipeline is not BERT's */
+  HfByteSweep byte_sweep;
   HfWorkspace *workspaces;
   size_t workspace_count;
   HfSequence *sequences;

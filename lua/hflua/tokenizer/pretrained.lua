@@ -69,8 +69,15 @@ function Tokenizer.__index(self, key)
   if name then return special_id(self, name) end
 end
 
+-- What calls prepared depends on the settings of the tokenizer.
+local function forget_options(self)
+  rawset(self, "_plain", nil)
+  rawset(self, "_last", nil)
+end
+
 function Tokenizer.__newindex(self, key, value)
   if value == null then value = nil end
+  forget_options(self)
   if special_tokens.is_name(key) then return self._special:set(key, value) end
   local name = type(key) == "string" and key:match("^(.+_token)_id$")
   if name then
@@ -80,7 +87,6 @@ function Tokenizer.__newindex(self, key, value)
   if key == "padding_side" or key == "truncation_side" then call_options.check { [key] = value } end
   if getters[key] then errors.raise("tokenizer: '%s' cannot be set", key) end
   rawset(self, key, value)
-  rawset(self, "_plain", nil)
 end
 
 --- A tokenizer around an engine. `settings`: what tokenizer_config.json holds, kept for saving.
@@ -104,6 +110,23 @@ local function plain_options(self)
     rawset(self, "_plain", prepared)
   end
   return prepared
+end
+
+-- The options of the last call when these are the same: checking them takes longer than a short text.
+local function last_options(self, given, has_pair)
+  local last, count = rawget(self, "_last"), 0
+  if not last or last.has_pair ~= has_pair then return nil end
+  for name, value in next, given do
+    if last.given[name] ~= value then return nil end
+    count = count + 1
+  end
+  return count == last.count and last.prepared or nil
+end
+
+local function remember_options(self, given, has_pair, prepared)
+  local copy, count = {}, 0
+  for name, value in next, given do copy[name], count = value, count + 1 end
+  rawset(self, "_last", { given = copy, count = count, has_pair = has_pair, prepared = prepared })
 end
 
 local function encode(self, text, pair, o, extra_flags)
@@ -138,6 +161,8 @@ end
 local function call(self, text, pair, given)
   text, pair, given = arguments(text, pair, given)
   if given == nil or next(given) == nil then return encode_batch(self, text, pair, plain_options(self)) end
+  local known = last_options(self, given, pair ~= nil)
+  if known and text ~= nil and text ~= null then return encode_batch(self, text, pair, known) end
   local o = call_options.check(given)
   pair = pair or o.text_pair
   local target = o.text_target
@@ -146,6 +171,7 @@ local function call(self, text, pair, given)
     text, target = target, nil
   end
   local prepared = call_options.prepare(self, o, pair ~= nil)
+  if target == nil and o.text_pair == nil then remember_options(self, given, pair ~= nil, prepared) end
   local result = encode_batch(self, text, pair, prepared)
   if target ~= nil then result.labels = encode_batch(self, target, nil, prepared).input_ids end
   return result
@@ -268,6 +294,7 @@ function methods:add_tokens(tokens, given)
     if special then records[i].special = true end
   end
   rawset(self, "_document", nil)
+  forget_options(self)
   return self._engine:add_tokens(records)
 end
 
@@ -301,6 +328,7 @@ function methods:add_special_tokens(given)
   if extra then add_extra_tokens(self, extra, records) end
   for _, record in ipairs(records) do record.special = true end
   rawset(self, "_document", nil)
+  forget_options(self)
   return self._engine:add_tokens(records)
 end
 
