@@ -55,7 +55,7 @@ typedef enum HfReduce {
 typedef enum HfActivation { HF_ACT_NONE, HF_ACT_GELU, HF_ACT_GELU_TANH, HF_ACT_RELU, HF_ACT_SILU, HF_ACT_TANH } HfActivation;
 
 /* c = alpha * op(a) op(b) + beta * c, row-major, then + bias, then the activation. Sums, bias and activation are float32; a c of
- * 16 bits is rounded once, at the end (pre likewise, before the activation).
+ * 16 bits is rounded at the end, and an activation is computed from `pre` as it is stored.
  * op(a) is (m, k), op(b) is (k, n), c is (m, n); ld* is the distance between rows of the stored matrix. With
  * beta == 0 the old c is never read. `batch` products are made with the given distances between matrices (0 repeats). */
 typedef struct HfMatmul {

@@ -25,10 +25,12 @@ HfTensor *hf_scalar_like(const HfTensor *t, HfDtype dtype, double value, HfError
   return t ? hf_tensor_full(dtype, 0, NULL, value, hf_tensor_device(t), err) : NULL;
 }
 
-HfTensor *hf_float_contiguous(HfTensor *x, HfError *err) {
-  HfTensor *f = hf_cast(x, HF_FLOAT32, err);
+HfTensor *hf_contiguous_as(HfTensor *x, HfDtype dtype, HfError *err) {
+  HfTensor *f = hf_cast(x, dtype, err);
   return hf_then(f, hf_contiguous(f, err));
 }
+
+HfTensor *hf_float_contiguous(HfTensor *x, HfError *err) { return hf_contiguous_as(x, HF_FLOAT32, err); }
 
 HfTensor *hf_sum_to(HfTensor *x, int ndim, const int64_t *shape, HfError *err) {
   int64_t dims[HF_MAX_DIMS];

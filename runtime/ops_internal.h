@@ -2,6 +2,7 @@
 #ifndef HF_OPS_INTERNAL_H
 #define HF_OPS_INTERNAL_H
 #include <string.h>
+#include "autocast.h"
 #include "layout.h"
 #include "ops.h"
 #include "memory.h"
@@ -29,6 +30,8 @@ static inline void *hf_data_or_null(const HfTensor *t) { return t ? hf_tensor_da
 
 /* float32 and contiguous; x itself, retained, when it is already. Recorded like a cast. */
 HfTensor *hf_float_contiguous(HfTensor *x, HfError *err);
+/* The same in another dtype. */
+HfTensor *hf_contiguous_as(HfTensor *x, HfDtype dtype, HfError *err);
 /* Sums x over the dims along which `shape` was broadcast. x itself, retained, when nothing was. */
 HfTensor *hf_sum_to(HfTensor *x, int ndim, const int64_t *shape, HfError *err);
 static inline HfTensor *hf_sum_to_edge(HfTensor *x, const HfEdge *edge, HfError *err) {

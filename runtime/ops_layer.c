@@ -24,7 +24,7 @@ static bool grad_zeroed(HfNode *node, int i, void **data, HfError *err) {
 
 static bool layer_norm_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   NormContext *c = node->context;
-  HfTensor *sum = node->saved[0], *weight = node->saved[3], *g = hf_float_contiguous(dout[0], err),
+  HfTensor *sum = node->saved[0], *weight = node->saved[3], *g = hf_contiguous_as(dout[0], sum->dtype, err),
            *dsum = NULL, *dx = NULL;
   void *dweight, *dbias;
   bool ok = g && grad_zeroed(node, 2, &dweight, err) && grad_zeroed(node, 3, &dbias, err) &&
@@ -33,7 +33,7 @@ static bool layer_norm_backward(HfNode *node, HfTensor *const *dout, HfTensor **
     ok = hf_check(hf_tensor_kernels(g)->layer_norm_backward(
                       hf_tensor_data(dsum), hf_data_or_null(dx), dweight, dbias, hf_tensor_data(g),
                       hf_tensor_data(sum), hf_tensor_data(node->saved[1]), hf_tensor_data(node->saved[2]),
-                      hf_data_or_null(weight), HF_FLOAT32, c->rows, c->columns, c->dropout, c->key),
+                      hf_data_or_null(weight), sum->dtype, c->rows, c->columns, c->dropout, c->key),
                   "layer_norm", g, err);
   if (ok && node->wants[1]) hf_tensor_retain(dsum), dinp[1] = dsum;
   if (ok && node->wants[0]) dinp[0] = dx ? dx : dsum, hf_tensor_retain(dinp[0]);
@@ -61,7 +61,7 @@ static bool norm_sizes(const char *op, const HfTensor *x, const HfTensor *weight
   return true;
 }
 
-static HfTensor *layer_norm_float(HfTensor *const *in, NormContext *c, double eps, HfError *err) {
+static HfTensor *layer_norm_of(HfTensor *const *in, NormContext *c, double eps, HfError *err) {
   HfTensor *x = in[0], *residual = in[1], *weight = in[2], *bias = in[3], *sum = NULL, *stats[2] = {NULL},
            *y = hf_empty_like(x, err);
   bool keep = residual || c->dropout > 0;
@@ -72,7 +72,7 @@ static HfTensor *layer_norm_float(HfTensor *const *in, NormContext *c, double ep
                         : hf_tensor_kernels(x)->layer_norm(
                               hf_tensor_data(y), keep ? hf_tensor_data(sum) : NULL, hf_tensor_data(stats[0]),
                               hf_tensor_data(stats[1]), hf_tensor_data(x), hf_data_or_null(residual),
-                              hf_data_or_null(weight), hf_data_or_null(bias), HF_FLOAT32, c->rows, c->columns,
+                              hf_data_or_null(weight), hf_data_or_null(bias), x->dtype, c->rows, c->columns,
                               (float)eps, c->dropout, c->key);
   HfRecord record = {&layer_norm_operation, .inputs = in, .input_count = 4,
                      HF_SAVED(sum, stats[0], stats[1], weight), HF_CONTEXT(*c)};
@@ -81,14 +81,20 @@ static HfTensor *layer_norm_float(HfTensor *const *in, NormContext *c, double ep
   return y;
 }
 
-/* Makes the operands float32 and contiguous; false when one failed. NULL operands stay NULL. */
-static bool float_operands(HfTensor **out, HfTensor *const *in, int count, HfError *err) {
+/* Makes the operands contiguous and of a dtype; false when one failed. NULL operands stay NULL. */
+static bool operands_as(HfDtype dtype, HfTensor **out, HfTensor *const *in, int count, HfError *err) {
   bool ok = true;
   for (int i = 0; i < count; i++) {
-    out[i] = in[i] ? hf_float_contiguous(in[i], err) : NULL;
+    out[i] = in[i] ? hf_contiguous_as(in[i], dtype, err) : NULL;
     ok = ok && (out[i] || !in[i]);
   }
   return ok;
+}
+
+/* The dtype a norm of residual + x runs in and gives. */
+static HfDtype norm_dtype_of(const HfTensor *x, const HfTensor *residual) {
+  HfDtype dtype = hf_norm_dtype(x);
+  return residual && residual->dtype != dtype ? HF_FLOAT32 : dtype;
 }
 
 HfTensor *hf_layer_norm(HfTensor *x, HfTensor *residual, HfTensor *weight, HfTensor *bias, int dims,
@@ -105,23 +111,24 @@ HfTensor *hf_layer_norm(HfTensor *x, HfTensor *residual, HfTensor *weight, HfTen
     return hf_error_set(err, "layer_norm: dropout must be in 0 .. 1, found %g", dropout), NULL;
   if (dropout > 0) context.key = hf_dropout_key();
   HfTensor *in[4] = {x, residual, weight, bias}, *f[4] = {NULL};
-  HfTensor *y = float_operands(f, in, 4, err) ? layer_norm_float(f, &context, eps, err) : NULL;
+  bool ok = operands_as(norm_dtype_of(x, residual), f, in, 2, err) && operands_as(HF_FLOAT32, f + 2, in + 2, 2, err);
+  HfTensor *y = ok ? layer_norm_of(f, &context, eps, err) : NULL;
   for (int i = 0; i < 4; i++) hf_tensor_release(f[i]);
-  return hf_back_to(y, x->dtype, err);
+  return hf_dtype_is_float(x->dtype) ? y : hf_back_to(y, x->dtype, err);
 }
 
 /* ---- rms norm; inputs: x, weight; saved: x, rstd, weight */
 
 static bool rms_norm_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
   NormContext *c = node->context;
-  HfTensor *x = node->saved[0], *weight = node->saved[2], *g = hf_float_contiguous(dout[0], err),
+  HfTensor *x = node->saved[0], *weight = node->saved[2], *g = hf_contiguous_as(dout[0], x->dtype, err),
            *dx = g ? hf_empty_like(g, err) : NULL;
   void *dweight;
   bool ok =
       dx && grad_zeroed(node, 1, &dweight, err) &&
       hf_check(hf_tensor_kernels(g)->rms_norm_backward(
                    hf_tensor_data(dx), dweight, hf_tensor_data(g), hf_tensor_data(x),
-                   hf_tensor_data(node->saved[1]), hf_data_or_null(weight), HF_FLOAT32, c->rows, c->columns),
+                   hf_tensor_data(node->saved[1]), hf_data_or_null(weight), x->dtype, c->rows, c->columns),
                "rms_norm", g, err);
   hf_tensor_release(g);
   return dinp[0] = ok ? dx : hf_then(dx, NULL), ok;
@@ -132,30 +139,30 @@ HfTensor *hf_rms_norm(HfTensor *x, HfTensor *weight, int dims, double eps, HfErr
   NormContext c = {0};
   if (!x || !norm_sizes("rms_norm", x, weight, NULL, dims, &c.rows, &c.columns, err)) return NULL;
   HfTensor *in[2] = {x, weight}, *f[2] = {NULL}, *y = NULL, *rstd = NULL;
-  bool ok = float_operands(f, in, 2, err) && (y = hf_empty_like(f[0], err)) &&
+  bool ok = operands_as(hf_norm_dtype(x), f, in, 1, err) && operands_as(HF_FLOAT32, f + 1, in + 1, 1, err) && (y = hf_empty_like(f[0], err)) &&
             (rstd = hf_empty_as(x, HF_FLOAT32, 1, &c.rows, err));
   HfStatus status =
       !ok ? HF_OK
           : hf_tensor_kernels(x)->rms_norm(hf_tensor_data(y), hf_tensor_data(rstd), hf_tensor_data(f[0]),
-                                           hf_data_or_null(f[1]), HF_FLOAT32, c.rows, c.columns, (float)eps);
+                                           hf_data_or_null(f[1]), f[0]->dtype, c.rows, c.columns, (float)eps);
   y = hf_recorded(ok ? y : hf_then(y, NULL), status,
                   &(HfRecord){&rms_norm_operation, .inputs = f, .input_count = 2, HF_SAVED(f[0], rstd, f[1]),
                               HF_CONTEXT(c)},
                   err);
   hf_tensor_release(f[0]), hf_tensor_release(f[1]), hf_tensor_release(rstd);
-  return hf_back_to(y, x->dtype, err);
+  return hf_dtype_is_float(x->dtype) ? y : hf_back_to(y, x->dtype, err);
 }
 
 /* ---- rotary positions; saved: cosine, sine. The gradient is turned back. */
 
-/* A copy of x (N, heads, D), float32, turned. */
+/* A copy of x (N, heads, D), turned. */
 static HfTensor *turned(HfTensor *x, HfTensor *cosine, HfTensor *sine, bool inverse, HfError *err) {
-  HfTensor *f = hf_float_contiguous(x, err), *y = f ? hf_empty_like(f, err) : NULL;
+  HfTensor *f = hf_contiguous_as(x, hf_dtype_is_float(x->dtype) ? x->dtype : HF_FLOAT32, err), *y = f ? hf_empty_like(f, err) : NULL;
   if (y) {
     const HfKernels *k = hf_tensor_kernels(y);
     HfStatus status = k->copy(hf_tensor_data(y), hf_tensor_data(f), hf_tensor_bytes(y));
     if (status == HF_OK)
-      status = k->rotary(hf_tensor_data(y), HF_FLOAT32, hf_tensor_data(cosine), hf_tensor_data(sine), x->shape[0], x->shape[1],
+      status = k->rotary(hf_tensor_data(y), y->dtype, hf_tensor_data(cosine), hf_tensor_data(sine), x->shape[0], x->shape[1],
                          x->shape[2], x->shape[1] * x->shape[2], inverse);
     if (!hf_check(status, "rotary", y, err)) y = hf_then(y, NULL);
   }
@@ -178,7 +185,7 @@ static bool check_rotary(const HfTensor *x, const HfTensor *angles, HfError *err
 HfTensor *hf_rotary(HfTensor *x, HfTensor *cosine, HfTensor *sine, HfError *err) {
   if (!x || !cosine || !sine || !check_rotary(x, cosine, err) || !check_rotary(x, sine, err)) return NULL;
   HfTensor *in[2] = {cosine, sine}, *f[2] = {NULL}, *y = NULL;
-  if (float_operands(f, in, 2, err)) y = turned(x, f[0], f[1], false, err);
+  if (operands_as(HF_FLOAT32, f, in, 2, err)) y = turned(x, f[0], f[1], false, err);
   y = hf_recorded(y, HF_OK, &(HfRecord){&rotary_operation, HF_INPUTS(x), HF_SAVED(f[0], f[1])}, err);
   hf_tensor_release(f[0]), hf_tensor_release(f[1]);
   return hf_back_to(y, x->dtype, err);
@@ -226,18 +233,19 @@ static bool apart_backward(HfNode *node, HfTensor *g, HfTensor **d, HfError *err
 static bool joined_backward(HfNode *node, HfTensor *g, HfTensor **d, HfError *err) {
   HfAttention a = ((AttentionContext *)node->context)->a;
   HfTensor *q = node->saved[0], *k = node->saved[1], *v = node->saved[2];
-  HfTensor *whole = hf_empty_as(g, HF_FLOAT32, 2, (int64_t[]){q->shape[0], q->stride[0]}, err);
-  float *first = whole ? hf_tensor_data(whole) : NULL;
+  HfTensor *whole = hf_empty_as(g, q->dtype, 2, (int64_t[]){q->shape[0], q->stride[0]}, err);
+  char *first = whole ? hf_tensor_data(whole) : NULL;
+  int64_t size = (int64_t)hf_dtype_size(q->dtype);
   set_operands(&a, q, k, v);
-  bool ok = whole && hf_check(hf_tensor_kernels(g)->attention_backward(first, first + (k->offset - q->offset),
-                                                                       first + (v->offset - q->offset), hf_tensor_data(g),
+  bool ok = whole && hf_check(hf_tensor_kernels(g)->attention_backward(first, first + (k->offset - q->offset) * size,
+                                                                       first + (v->offset - q->offset) * size, hf_tensor_data(g),
                                                                        hf_tensor_data(node->saved[3]), hf_tensor_data(node->saved[4]), &a),
                               "attention", g, err);
   return d[0] = ok ? whole : hf_then(whole, NULL), ok;
 }
 
 static bool attention_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
-  HfTensor *g = hf_float_contiguous(dout[0], err);
+  HfTensor *g = hf_contiguous_as(dout[0], node->saved[0]->dtype, err);
   bool joined = ((AttentionContext *)node->context)->joined;
   bool ok = g && (joined ? joined_backward(node, g, dinp, err) : apart_backward(node, g, dinp, err));
   hf_tensor_release(g);
@@ -261,16 +269,16 @@ static bool check_attention(const HfTensor *q, const HfTensor *k, const HfTensor
   return hf_same_device("attention", q, k, err) && hf_same_device("attention", q, v, err);
 }
 
-/* float32 with heads D apart; a view of a wider matrix is used as it is. */
-static HfTensor *head_operand(HfTensor *t, HfError *err) {
-  bool usable = t->dtype == HF_FLOAT32 && t->stride[2] == 1 && t->stride[1] == t->shape[2] &&
+/* Of a dtype, with heads D apart; a view of a wider matrix is used as it is. */
+static HfTensor *head_operand(HfTensor *t, HfDtype dtype, HfError *err) {
+  bool usable = t->dtype == dtype && t->stride[2] == 1 && t->stride[1] == t->shape[2] &&
                 t->stride[0] >= t->shape[1] * t->shape[2];
-  return usable ? (hf_tensor_retain(t), t) : hf_float_contiguous(t, err);
+  return usable ? (hf_tensor_retain(t), t) : hf_contiguous_as(t, dtype, err);
 }
 
 /* out of q, k, v (in), recorded for the operands it came from: these three, or the one that holds them. */
-static HfTensor *attention_float(HfTensor *const *in, HfTensor *joined, AttentionContext *c, HfError *err) {
-  HfTensor *q = in[0], *out = hf_empty_as(q, HF_FLOAT32, 3, q->shape, err), *lse = hf_empty_as(q, HF_FLOAT32, 2, q->shape, err);
+static HfTensor *attention_of(HfTensor *const *in, HfTensor *joined, AttentionContext *c, HfError *err) {
+  HfTensor *q = in[0], *out = hf_empty_as(q, q->dtype, 3, q->shape, err), *lse = hf_empty_as(q, HF_FLOAT32, 2, q->shape, err);
   set_operands(&c->a, q, in[1], in[2]);
   c->a.out_stride = q->shape[1] * q->shape[2];
   HfStatus status =
@@ -292,7 +300,7 @@ static HfTensor *attention_with(HfTensor *const *in, HfTensor *joined, const HfS
   AttentionContext c = {.offsets = hf_malloc(2 * bytes, "attention", err), .joined = joined != NULL};
   if (!c.offsets) return NULL;
   memcpy(c.offsets, s->cu_q, bytes), memcpy(c.offsets + s->count + 1, s->cu_k, bytes);
-  c.a = (HfAttention){.dtype = HF_FLOAT32,
+  c.a = (HfAttention){.dtype = q->dtype,
                       .sequences = s->count,
                       .heads = q->shape[1],
                       .kv_heads = k->shape[1],
@@ -303,7 +311,7 @@ static HfTensor *attention_with(HfTensor *const *in, HfTensor *joined, const HfS
                       .scale = (float)s->scale,
                       .dropout = (float)s->dropout,
                       .dropout_key = s->dropout > 0 ? hf_dropout_key() : 0};
-  HfTensor *out = attention_float(in, joined, &c, err);
+  HfTensor *out = attention_of(in, joined, &c, err);
   if (!out || !out->node || out->node->operation != &attention_operation)
     hf_free(c.offsets); /* else the node owns them */
   return out;
@@ -314,10 +322,12 @@ HfTensor *hf_attention(HfTensor *q, HfTensor *k, HfTensor *v, const HfSequences 
   char text[HF_DESCRIPTION_SIZE];
   if (q->ndim != 3 || k->ndim != 3 || v->ndim != 3)
     return hf_error_set(err, "attention: expected q, k, v of 3 dims: q %s", hf_tensor_describe(q, text)), NULL;
-  HfTensor *in[3] = {head_operand(q, err), head_operand(k, err), head_operand(v, err)}, *out = NULL;
+  HfDtype dtype = hf_product_dtype(q, k->dtype == v->dtype ? k : q);
+  if (k->dtype != v->dtype && hf_autocast_get(hf_tensor_device(q)) == HF_FLOAT32) dtype = HF_FLOAT32;
+  HfTensor *in[3] = {head_operand(q, dtype, err), head_operand(k, dtype, err), head_operand(v, dtype, err)}, *out = NULL;
   if (in[0] && in[1] && in[2]) out = attention_with(in, NULL, sequences, err);
   for (int i = 0; i < 3; i++) hf_tensor_release(in[i]);
-  return hf_back_to(out, q->dtype, err);
+  return dtype == HF_FLOAT32 ? hf_back_to(out, q->dtype, err) : out;
 }
 
 HfTensor *hf_attention_joined(HfTensor *qkv, int64_t heads, const HfSequences *sequences, HfError *err) {
@@ -325,7 +335,8 @@ HfTensor *hf_attention_joined(HfTensor *qkv, int64_t heads, const HfSequences *s
   if (!qkv) return NULL;
   if (qkv->ndim != 2 || heads < 1 || qkv->shape[1] % (3 * heads))
     return hf_error_set(err, "attention: expected (N, 3 heads D) with %" PRId64 " heads, found %s", heads, hf_tensor_describe(qkv, text)), NULL;
-  HfTensor *whole = hf_float_contiguous(qkv, err), *in[3] = {NULL}, *out = NULL;
+  HfDtype dtype = hf_product_dtype(qkv, qkv);
+  HfTensor *whole = hf_contiguous_as(qkv, dtype, err), *in[3] = {NULL}, *out = NULL;
   int64_t width = qkv->shape[1], C = width / 3, D = C / heads;
   bool ok = whole != NULL;
   for (int i = 0; i < 3 && ok; i++)
@@ -334,5 +345,5 @@ HfTensor *hf_attention_joined(HfTensor *qkv, int64_t heads, const HfSequences *s
   for (int i = 0; i < 3; i++) hf_tensor_release(in[i]);
   hf_tensor_release(whole);
   out = hf_then(out, out ? hf_reshape(out, 2, (int64_t[]){qkv->shape[0], C}, err) : NULL);
-  return hf_back_to(out, qkv->dtype, err);
+  return dtype == HF_FLOAT32 ? hf_back_to(out, qkv->dtype, err) : out;
 }

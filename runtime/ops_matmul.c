@@ -26,7 +26,7 @@ static bool as_matrix(Matrix *m, HfTensor *t, HfError *err) {
   return true;
 }
 
-/* c = op(a) op(b) + beta c over 2-d or 3-d operands of one dtype; batch of 1 is repeated. */
+/* c = op(a) op(b) + beta c over 2-d or 3-d operands of one dtype, c of that or float32; batch of 1 is repeated. */
 static bool product(HfTensor *c, HfTensor *a, bool transpose_a, HfTensor *b, bool transpose_b, float beta,
                     HfError *err) {
   Matrix ma = {0}, mb = {0};
@@ -34,7 +34,8 @@ static bool product(HfTensor *c, HfTensor *a, bool transpose_a, HfTensor *b, boo
   if (ok) {
     int64_t m = c->shape[c->ndim - 2], n = c->shape[c->ndim - 1],
             k = a->shape[transpose_a ? a->ndim - 2 : a->ndim - 1];
-    HfMatmul p = {.dtype = c->dtype,
+    HfMatmul p = {.dtype = a->dtype,
+                  .float_c = c->dtype == HF_FLOAT32,
                   .transpose_a = transpose_a != ma.transposed,
                   .transpose_b = transpose_b != mb.transposed,
                   .m = m,
@@ -64,14 +65,14 @@ static HfTensor *bmm_gradient(HfNode *node, int i, HfTensor *g, HfError *err) {
   HfTensor *a = node->saved[0], *b = node->saved[1];
   const HfEdge *e = &node->edge[i];
   int64_t shape[3] = {g->shape[0], e->shape[1], e->shape[2]};
-  HfTensor *d = hf_empty_as(g, HF_FLOAT32, 3, shape, err);
+  HfTensor *d = hf_empty_as(g, g->dtype, 3, shape, err);
   bool ok = d && (i ? product(d, a, true, g, false, 0, err) : product(d, g, false, b, true, 0, err));
   if (!ok) return hf_then(d, NULL);
   return hf_then(d, hf_sum_to_edge(d, e, err));
 }
 
 static bool bmm_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
-  HfTensor *g = hf_float_contiguous(dout[0], err);
+  HfTensor *g = hf_contiguous_as(dout[0], node->saved[0]->dtype, err);
   bool ok = g != NULL;
   for (int i = 0; i < 2 && ok; i++)
     if (node->wants[i]) ok = (dinp[i] = bmm_gradient(node, i, g, err)) != NULL;
@@ -84,7 +85,7 @@ static HfTensor *bmm(HfTensor *a, HfTensor *b, HfError *err) {
   if (!a || !b) return NULL;
   int64_t shape[3] = {a->shape[0] > b->shape[0] ? a->shape[0] : b->shape[0], a->shape[1], b->shape[2]};
   if (!a->shape[0] || !b->shape[0]) shape[0] = 0;
-  HfTensor *c = hf_empty_as(a, HF_FLOAT32, 3, shape, err);
+  HfTensor *c = hf_empty_as(a, a->dtype, 3, shape, err);
   if (c && hf_tensor_numel(c) && !product(c, a, false, b, false, 0, err)) c = hf_then(c, NULL);
   return hf_recorded(c, HF_OK, &(HfRecord){&bmm_operation, HF_INPUTS(a, b), HF_SAVED(a, b)}, err);
 }
@@ -127,7 +128,7 @@ static HfTensor *matmul_matrices(HfTensor *a, HfTensor *b, HfError *err) {
   return hf_then(c, hf_reshape(c, lead + 2, shape, err));
 }
 
-static HfTensor *matmul_float(HfTensor *a, HfTensor *b, HfError *err) {
+static HfTensor *matmul_of_one_dtype(HfTensor *a, HfTensor *b, HfError *err) {
   HfTensor *p = a->ndim == 1 ? hf_unsqueeze(a, 0, err) : (hf_tensor_retain(a), a);
   HfTensor *q = b->ndim == 1 ? hf_unsqueeze(b, 1, err) : (hf_tensor_retain(b), b);
   HfTensor *c = p && q ? matmul_matrices(p, q, err) : NULL;
@@ -144,14 +145,15 @@ HfTensor *hf_matmul(HfTensor *a, HfTensor *b, HfError *err) {
     return hf_error_set(err, "matmul: expected operands of at least 1 dim on one device: a %s, b %s",
                         hf_tensor_describe(a, x), hf_tensor_describe(b, y)),
            NULL;
-  HfTensor *p = hf_cast(a, HF_FLOAT32, err), *q = hf_cast(b, HF_FLOAT32, err),
-           *c = p && q ? matmul_float(p, q, err) : NULL;
+  HfDtype dtype = hf_product_dtype(a, b);
+  HfTensor *p = hf_cast(a, dtype, err), *q = hf_cast(b, dtype, err), *c = p && q ? matmul_of_one_dtype(p, q, err) : NULL;
   hf_tensor_release(p), hf_tensor_release(q);
-  return a->dtype == b->dtype ? hf_back_to(c, a->dtype, err) : c;
+  return a->dtype == b->dtype && !hf_dtype_is_float(a->dtype) ? hf_back_to(c, a->dtype, err) : c;
 }
 
 /* ---- linear: y = activation(x W^T + b), or x W + b where W is stored (in, out). Saves x, W and, with an activation, the
- * values before it.
+ * values before it. Operands and result of a 16-bit product are 16-bit copies (autocast.h); gradients of float32 operands are
+ * float32 all the same, written by the products themselves.
  * dpre = dy activation'(pre);  dx = dpre W;  dW += dpre^T x (x^T dpre where it is (in, out));  db += column sums of dpre
  *
  * Where x is itself such a y, its values before the activation are kept anyway: x is made from them again in
@@ -160,6 +162,7 @@ HfTensor *hf_matmul(HfTensor *a, HfTensor *b, HfError *err) {
 typedef struct LinearContext {
   HfActivation activation, of_input; /* of_input: saved x is the value before this activation */
   bool in_out;                       /* W is (in, out) */
+  HfDtype dtype;                     /* of the products */
   int64_t rows, in, out;
 } LinearContext;
 
@@ -191,7 +194,7 @@ static HfTensor *saved_input(HfNode *node, HfError *err) {
 /* dpre and the bias gradient in one pass; dpre is a new reference. */
 static HfTensor *before_activation(HfNode *node, HfTensor *dy, HfError *err) {
   LinearContext *c = node->context;
-  HfTensor *pre = node->saved[2], *g = hf_float_contiguous(dy, err), *dbias = NULL, *dpre;
+  HfTensor *pre = node->saved[2], *g = hf_contiguous_as(dy, c->dtype, err), *dbias = NULL, *dpre;
   float beta = 0;
   if (g && node->wants[2] && !(dbias = hf_grad_target(node, 2, &beta, err))) g = hf_then(g, NULL);
   if (!g) return NULL;
@@ -199,7 +202,7 @@ static HfTensor *before_activation(HfNode *node, HfTensor *dy, HfError *err) {
   HfStatus status = HF_OK;
   if (dpre && (pre || dbias))
     status = hf_tensor_kernels(g)->bias_activation_backward(
-        hf_tensor_data(dpre), hf_data_or_null(dbias), hf_tensor_data(g), hf_data_or_null(pre), HF_FLOAT32,
+        hf_tensor_data(dpre), hf_data_or_null(dbias), hf_tensor_data(g), hf_data_or_null(pre), c->dtype,
         c->rows, g->ndim ? g->shape[g->ndim - 1] : 1, c->activation, beta);
   if (dpre && !hf_check(status, "linear", g, err)) dpre = hf_then(dpre, NULL);
   return hf_then(g, dpre);
@@ -208,6 +211,14 @@ static HfTensor *before_activation(HfNode *node, HfTensor *dy, HfError *err) {
 /* t seen as (rows, columns); a new reference without history */
 static HfTensor *flat(HfTensor *t, int64_t rows, int64_t columns, HfError *err) {
   return hf_tensor_view(t, t->offset, 2, (int64_t[]){rows, columns}, (int64_t[]){columns, 1}, err);
+}
+
+/* Where the gradient of operand i goes: its float32 sum, or a new 16-bit tensor in dinp[i] where it is a 16-bit result. */
+static HfTensor *gradient_target(HfNode *node, int i, HfTensor **dinp, float *beta, HfError *err) {
+  const HfEdge *e = &node->edge[i];
+  if (e->leaf || e->dtype == HF_FLOAT32) return hf_grad_target(node, i, beta, err);
+  *beta = 0;
+  return dinp[i] = hf_tensor_empty(((LinearContext *)node->context)->dtype, e->ndim, e->shape, e->device, err);
 }
 
 static bool linear_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
@@ -219,7 +230,7 @@ static bool linear_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp
   for (int i = 0; i < 2 && ok; i++) {
     float beta;
     if (!node->wants[i]) continue;
-    HfTensor *target = hf_grad_target(node, i, &beta, err),
+    HfTensor *target = gradient_target(node, i, dinp, &beta, err),
              *d = target ? flat(target, i ? w->shape[0] : c->rows, i ? w->shape[1] : c->in, err) : NULL;
     ok = d && (i == 0      ? product(d, g, false, w, c->in_out, beta, err)
                : c->in_out ? product(d, x, true, g, false, beta, err)
@@ -242,46 +253,61 @@ static bool check_linear(const HfTensor *x, const HfTensor *w, const HfTensor *b
   return hf_same_device("linear", x, w, err) && (!b || hf_same_device("linear", x, b, err));
 }
 
-static HfTensor *linear_float(HfTensor *x, HfTensor *w, HfTensor *b, HfActivation activation, bool in_out, HfError *err) {
-  HfTensor *inputs[3] = {x, w, b}, *out, *pre = NULL;
-  int64_t shape[HF_MAX_DIMS], in = w->shape[in_out ? 0 : 1], width = w->shape[in_out ? 1 : 0];
-  LinearContext context = {activation, HF_ACT_NONE, in_out, in ? hf_tensor_numel(x) / in : 0, in, width};
-  HfTensor *kept = input_to_save(x, &context.of_input);
+/* The product and its record. in: x, w, b as they came, contiguous; of: the same in the product's dtype. */
+static HfTensor *linear_product(HfTensor *const *in, HfTensor *const *of, LinearContext *c, HfError *err) {
+  HfTensor *x = of[0], *w = of[1], *b = of[2], *pre = NULL, *kept = c->dtype == HF_FLOAT32 ? input_to_save(in[0], &c->of_input) : x;
+  int64_t shape[HF_MAX_DIMS];
   memcpy(shape, x->shape, sizeof shape);
-  shape[x->ndim - 1] = width;
-  out = hf_empty_as(x, HF_FLOAT32, x->ndim, shape, err);
-  bool keep = activation != HF_ACT_NONE && hf_tape_wants(inputs, 3);
+  shape[x->ndim - 1] = c->out;
+  HfTensor *out = hf_empty_as(x, c->dtype, x->ndim, shape, err);
+  bool keep = c->activation != HF_ACT_NONE && hf_tape_wants(in, 3);
   if (!out || (keep && !(pre = hf_empty_like(out, err)))) return hf_then(out, NULL);
-  HfMatmul m = {.dtype = HF_FLOAT32,
-                .transpose_b = !in_out,
-                .m = context.rows,
-                .n = width,
-                .k = in,
+  HfMatmul m = {.dtype = c->dtype,
+                .transpose_b = !c->in_out,
+                .m = c->rows,
+                .n = c->out,
+                .k = c->in,
                 .batch = 1,
                 .alpha = 1,
                 .a = hf_tensor_data(x),
-                .lda = in,
+                .lda = c->in,
                 .b = hf_tensor_data(w),
-                .ldb = in_out ? width : in,
+                .ldb = c->in_out ? c->out : c->in,
                 .c = hf_tensor_data(out),
-                .ldc = width,
+                .ldc = c->out,
                 .bias = hf_data_or_null(b),
-                .activation = activation,
+                .activation = c->activation,
                 .pre = hf_data_or_null(pre)};
   HfStatus status = hf_tensor_kernels(x)->matmul(&m);
   out = hf_recorded(out, status,
-                    &(HfRecord){&linear_operation, .inputs = inputs, .input_count = 3, HF_SAVED(kept, w, pre),
-                                HF_CONTEXT(context)},
-                    err);
+                    &(HfRecord){&linear_operation, .inputs = in, .input_count = 3, HF_SAVED(kept, w, pre), HF_CONTEXT(*c)}, err);
   hf_tensor_release(pre);
   return out;
 }
 
+/* x, w and b contiguous: in float32 for a float32 product, else as they are. */
+static bool linear_operands(HfTensor **in, HfTensor *const *given, HfDtype dtype, HfError *err) {
+  bool ok = true;
+  for (int i = 0; i < 3 && ok; i++) {
+    if (!given[i]) continue;
+    in[i] = dtype == HF_FLOAT32 ? hf_float_contiguous(given[i], err) : hf_contiguous(given[i], err);
+    ok = in[i] != NULL;
+  }
+  return ok;
+}
+
 HfTensor *hf_linear(HfTensor *x, HfTensor *weight, HfTensor *bias, HfActivation activation, bool in_out, HfError *err) {
   if (!x || !weight || !check_linear(x, weight, bias, in_out, err)) return NULL;
-  HfTensor *p = hf_float_contiguous(x, err), *w = hf_float_contiguous(weight, err),
-           *b = bias ? hf_float_contiguous(bias, err) : NULL;
-  HfTensor *out = p && w && (b || !bias) ? linear_float(p, w, b, activation, in_out, err) : NULL;
-  hf_tensor_release(p), hf_tensor_release(w), hf_tensor_release(b);
-  return hf_back_to(out, x->dtype, err);
+  HfDtype dtype = hf_product_dtype(x, weight);
+  HfTensor *in[3] = {NULL}, *of[3] = {NULL}, *out = NULL;
+  bool ok = linear_operands(in, (HfTensor *[]){x, weight, bias}, dtype, err);
+  for (int i = 0; i < 3 && ok; i++)
+    if (in[i]) ok = (of[i] = dtype == HF_FLOAT32 ? (hf_tensor_retain(in[i]), in[i]) : hf_low_copy(in[i], dtype, err)) != NULL;
+  if (ok) {
+    int64_t inner = weight->shape[in_out ? 0 : 1], width = weight->shape[in_out ? 1 : 0];
+    LinearContext c = {activation, HF_ACT_NONE, in_out, dtype, inner ? hf_tensor_numel(x) / inner : 0, inner, width};
+    out = linear_product(in, of, &c, err);
+  }
+  for (int i = 0; i < 3; i++) hf_tensor_release(in[i]), hf_tensor_release(of[i]);
+  return dtype == HF_FLOAT32 ? hf_back_to(out, x->dtype, err) : out;
 }

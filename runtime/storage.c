@@ -1,5 +1,5 @@
 /* Storages: refcounted bytes on a device. */
-#include "tensor.h"
+#include "autocast.h"
 #include "memory.h"
 
 static int64_t live_storages;
@@ -34,6 +34,7 @@ void hf_storage_retain(HfStorage *s) { s->references++; }
 void hf_storage_release(HfStorage *s) {
   if (!s || --s->references) return;
   live_storages--;
+  hf_low_copies_free(s);
   if (s->release)
     s->release(s);
   else

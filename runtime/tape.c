@@ -147,10 +147,10 @@ static bool is_exclusive(const HfTensor *t) {
          t->dtype == HF_FLOAT32;
 }
 
-/* Replaces *slot by a copy of its own. */
+/* Replaces *slot by a float32 copy of its own. */
 static bool make_exclusive(HfTensor **slot, HfError *err) {
   if (is_exclusive(*slot)) return true;
-  HfTensor *copy = hf_clone(*slot, err);
+  HfTensor *copy = (*slot)->dtype == HF_FLOAT32 ? hf_clone(*slot, err) : hf_cast(*slot, HF_FLOAT32, err);
   if (!copy) return false;
   hf_tensor_release(*slot);
   *slot = copy;
@@ -177,7 +177,7 @@ static bool add_to_slot(HfTensor **slot, HfTensor *g, HfError *err) {
 /* Adds g, a new reference that is taken, to the gradient of leaf t. */
 static bool add_to_leaf(HfTensor *t, HfTensor *g, HfError *err) {
   if (!add_to_slot(&t->grad, g, err)) return false;
-  return t->dtype != HF_FLOAT32 || make_exclusive(&t->grad, err);
+  return make_exclusive(&t->grad, err);
 }
 
 static bool give_to_edge(const char *op, HfEdge *edge, HfTensor *g, HfError *err) {
@@ -189,8 +189,9 @@ static bool give_to_edge(const char *op, HfEdge *edge, HfTensor *g, HfError *err
                  hf_shape_describe(edge->ndim, edge->shape, want), hf_tensor_describe(g, found));
     return hf_tensor_release(g), false;
   }
-  if (g->dtype != edge->dtype) {
-    HfTensor *converted = hf_cast(g, edge->dtype, err);
+  HfDtype dtype = edge->leaf && hf_dtype_is_float(edge->dtype) ? HF_FLOAT32 : edge->dtype;
+  if (g->dtype != dtype) {
+    HfTensor *converted = hf_cast(g, dtype, err);
     hf_tensor_release(g);
     if (!(g = converted)) return false;
   }

@@ -15,7 +15,8 @@
 #include "error.h"
 #include "kernels.h"
 
-typedef struct HfNode HfNode; /* tape.h */
+typedef struct HfNode HfNode;       /* tape.h */
+typedef struct HfLowCopy HfLowCopy; /* autocast.c */
 
 /* A place where tensors live. Compared by pointer. */
 typedef struct HfDevice {
@@ -41,6 +42,7 @@ typedef struct HfStorage {
   uint64_t version;          /* grows with each in-place change: the tape notices stale saved values */
   void (*release)(struct HfStorage *storage); /* NULL: the device's pool takes the bytes back */
   void *owner;               /* for `release`: a mapped file, say */
+  HfLowCopy *copies;         /* 16-bit copies of parameters in it; owned */
 } HfStorage;
 
 /* Zero references are never seen. `release` is called with the last reference; see HfStorage. */

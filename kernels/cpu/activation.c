@@ -1,6 +1,6 @@
 /* Activations behind a product: forward in the product's epilogue, backward together with the bias gradient. */
+#include "element.h"
 #include "product_own.h"
-#include "vmath.h"
 #include <string.h>
 
 #define GELU_SLOPE 1.595769122f /* 2 sqrt(2 / pi) */
@@ -80,20 +80,52 @@ void HF_CPU(epilogue)(float *c, float *pre, int64_t ld, int64_t rows, int64_t co
   FOR_ACTIVATION(activation, activate_rows, c, pre, ld, rows, columns, bias)
 }
 
+/* ---- forward of 16-bit numbers */
+
+typedef struct Half {
+  void *c;
+  const void *pre;
+  int64_t ld, columns;
+  HfDtype dtype;
+  HfActivation activation;
+} Half;
+
+INLINE void activate_half_rows(const Half *h, int64_t first, int64_t last, HfDtype dtype, HfActivation activation) {
+  for (int64_t i = first; i < last; i++) {
+    void *c = hf_at_mut(h->c, i * h->ld, dtype);
+    const void *pre = hf_at(h->pre, i * h->ld, dtype);
+#pragma omp simd
+    for (int64_t j = 0; j < h->columns; j++) hf_store(c, j, activate(hf_load(pre, j, dtype), activation), dtype);
+  }
+}
+
+static void activate_half_range(const void *context, int64_t first, int64_t last) {
+  const Half *h = context;
+  if (h->dtype == HF_BFLOAT16) FOR_ACTIVATION(h->activation, activate_half_rows, h, first, last, HF_BFLOAT16)
+  else FOR_ACTIVATION(h->activation, activate_half_rows, h, first, last, HF_FLOAT16)
+}
+
+void HF_CPU(activate_half)(void *c, const void *pre, int64_t ld, int64_t rows, int64_t columns, HfDtype dtype, HfActivation activation) {
+  if (c == pre && activation == HF_ACT_NONE) return;
+  hf_parallel(rows, rows * columns, activate_half_range, &(Half){c, pre, ld, columns, dtype, activation});
+}
+
 /* ---- backward */
 
 enum { CHUNK = 64 }; /* rows summed before their sum joins the total: keeps rounding errors of long columns small */
 
-INLINE void backward_row(float *dpre, float *sum, const float *dout, const float *pre, int64_t columns, HfActivation activation) {
+INLINE void backward_row(void *dpre, float *restrict sum, const void *dout, const void *pre, int64_t columns, HfDtype dtype, HfActivation activation) {
+#pragma omp simd
   for (int64_t j = 0; j < columns; j++) {
-    float g = dout[j] * derivative(pre[j], activation);
-    dpre[j] = g;
+    float g = hf_load(dout, j, dtype) * derivative(hf_load(pre, j, dtype), activation);
+    hf_store(dpre, j, g, dtype);
     sum[j] += g;
   }
 }
 
-static void sum_row(float *restrict sum, const float *restrict row, int64_t columns) {
-  for (int64_t j = 0; j < columns; j++) sum[j] += row[j];
+INLINE void sum_row(float *restrict sum, const void *row, int64_t columns, HfDtype dtype) {
+#pragma omp simd
+  for (int64_t j = 0; j < columns; j++) sum[j] += hf_load(row, j, dtype);
 }
 
 /* Adds the column sums of a chunk to total and clears them. */
@@ -102,22 +134,33 @@ static void flush(float *restrict total, float *restrict sum, int64_t columns) {
 }
 
 typedef struct Backward {
-  float *dpre;
-  const float *dout, *pre;
+  void *dpre;
+  const void *dout, *pre;
   int64_t columns;
+  HfActivation activation;
 } Backward;
 
 /* Rows first..last-1; sums[0..columns-1] gets their column sums, the next `columns` floats are scratch. */
-INLINE void backward_rows(const Backward *b, float *sums, int64_t first, int64_t last, HfActivation activation) {
+INLINE void backward_rows(const Backward *b, float *sums, int64_t first, int64_t last, HfDtype dtype, HfActivation activation) {
   float *sum = sums + b->columns;
   memset(sums, 0, (size_t)b->columns * 2 * sizeof *sums);
   for (int64_t i = first; i < last; i++) {
-    int64_t at = i * b->columns;
-    if (b->pre) backward_row(b->dpre + at, sum, b->dout + at, b->pre + at, b->columns, activation);
-    else sum_row(sum, b->dout + at, b->columns);
+    const void *dout = hf_at(b->dout, i * b->columns, dtype);
+    if (b->pre) backward_row(hf_at_mut(b->dpre, i * b->columns, dtype), sum, dout, hf_at(b->pre, i * b->columns, dtype), b->columns, dtype, activation);
+    else sum_row(sum, dout, b->columns, dtype);
     if ((i - first) % CHUNK == CHUNK - 1 || i == last - 1) flush(sums, sum, b->columns);
   }
 }
+
+typedef void BackwardFn(const Backward *b, float *sums, int64_t first, int64_t last);
+#define DEFINE_BACKWARD(NAME, DTYPE) \
+  static void NAME(const Backward *b, float *sums, int64_t first, int64_t last) { \
+    FOR_ACTIVATION(b->activation, backward_rows, b, sums, first, last, DTYPE) \
+  }
+DEFINE_BACKWARD(backward_float32, HF_FLOAT32)
+DEFINE_BACKWARD(backward_float16, HF_FLOAT16)
+DEFINE_BACKWARD(backward_bfloat16, HF_BFLOAT16)
+static BackwardFn *const backward_of[3] = {backward_float32, backward_float16, backward_bfloat16};
 
 /* Adds up the sums of the threads, in their order. */
 static void join_sums(float *dbias, const float *sums, int threads, int64_t columns, float beta) {
@@ -130,16 +173,15 @@ static void join_sums(float *dbias, const float *sums, int threads, int64_t colu
 
 static HfStatus bias_activation_backward(void *dpre, float *dbias, const void *dout, const void *pre, HfDtype dtype, int64_t rows,
                                          int64_t columns, HfActivation activation, float beta) {
-  if (dtype != HF_FLOAT32) return HF_UNSUPPORTED;
-  Backward b = {dpre, dout, pre, columns};
+  if (!hf_is_float(dtype)) return HF_UNSUPPORTED;
+  Backward b = {dpre, dout, pre, columns, activation};
   int threads = rows * columns < HF_PARALLEL_MINIMUM ? 1 : hf_thread_count();
   float *sums = hf_scratch_new(threads * 2 * columns);
   if (!sums) return HF_NO_MEMORY;
-  if (!pre && dpre != dout) memcpy(dpre, dout, (size_t)(rows * columns) * sizeof(float));
+  if (!pre && dpre != dout) memcpy(dpre, dout, (size_t)(rows * columns) * hf_element_size(dtype));
   if (pre || dbias) {
 #pragma omp parallel for schedule(static) if (threads > 1)
-    for (int t = 0; t < threads; t++)
-      FOR_ACTIVATION(activation, backward_rows, &b, sums + t * 2 * columns, rows * t / threads, rows * (t + 1) / threads)
+    for (int t = 0; t < threads; t++) backward_of[dtype](&b, sums + t * 2 * columns, rows * t / threads, rows * (t + 1) / threads);
   }
   if (dbias) join_sums(dbias, sums, threads, columns, beta);
   hf_scratch_free(sums, threads * 2 * columns);

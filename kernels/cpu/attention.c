@@ -4,6 +4,7 @@
  * dk or dv. A task packs its keys and values once, then takes the queries in blocks whose scores (block, keys) stay in
  * the second-level cache: product, softmax, product. The backward makes the probabilities again from lse. */
 #include "attention_few.h"
+#include "attention_half.h"
 #include "product.h"
 #include "vmath.h"
 #include <math.h>
@@ -103,7 +104,6 @@ static int64_t longest_keys(const HfAttention *a) {
 
 /* Calls `run` for every task, each thread with scratch of its own. */
 static HfStatus run_tasks(const HfAttention *a, bool is_backward, void (*run)(const Task *t, const void *arguments), const void *arguments) {
-  if (a->dtype != HF_FLOAT32) return HF_UNSUPPORTED;
   int64_t longest = longest_keys(a), tasks = a->sequences * a->kv_heads, work = longest * a->head_dim * (int64_t)a->cu_q[a->sequences] * a->heads;
   if (a->dropout > 0 && longest >= DROPOUT_KEYS) return HF_UNSUPPORTED;
   int threads = work < HF_PARALLEL_MINIMUM ? 1 : hf_thread_count();
@@ -274,6 +274,7 @@ static void forward_task(const Task *t, const void *arguments) {
 
 static HfStatus attention(void *out, float *lse, const HfAttention *a) {
   Forward f = {out, lse};
+  if (a->dtype != HF_FLOAT32) return HF_CPU(attention_half)(out, lse, a, attention);
   if (HF_CPU(attention_is_few)(a)) return HF_CPU(attention_few)(out, lse, a);
   return run_tasks(a, false, forward_task, &f);
 }
@@ -366,6 +367,7 @@ static void backward_task(const Task *t, const void *arguments) {
 
 static HfStatus attention_backward(void *dq, void *dk, void *dv, const void *dout, const void *out, const float *lse, const HfAttention *a) {
   Backward g = {dq, dk, dv, dout, out, lse};
+  if (a->dtype != HF_FLOAT32) return HF_CPU(attention_half_backward)(dq, dk, dv, dout, out, lse, a, attention_backward);
   return run_tasks(a, true, backward_task, &g);
 }
 

@@ -4,7 +4,7 @@
  * are static except one, `void HF_CPU(fill_X)(HfKernels *k)`, which puts its kernels into the table; CMake lists these
  * functions by file name, so a new file needs no other line. Exceptions: the files compiled once (`once` in
  * CMakeLists.txt: they know no instruction set), and those that others call, which fill nothing (product.c, product_small.c,
- * attention_few.c, table.c).
+ * matmul_half.c, attention_few.c, attention_half.c, table.c).
  */
 #ifndef HF_CPU_H
 #define HF_CPU_H

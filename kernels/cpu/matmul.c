@@ -1,4 +1,5 @@
-/* Products: by the library of product_library.c where there is one, else by product.c; then bias and activation. */
+/* Products: by the library of product_library.c where there is one, else by product.c; then bias and activation. Those of 16-bit
+ * operands are in matmul_half.c. */
 #include "product_library.h"
 #include "product_own.h"
 
@@ -37,13 +38,14 @@ static HfStatus library_matmul(const HfMatmul *m, const HfProductLibrary *librar
   return HF_OK;
 }
 
-static HfStatus matmul(const HfMatmul *m) {
-  if (m->dtype != HF_FLOAT32) return HF_UNSUPPORTED;
+static HfStatus float_matmul(const HfMatmul *m) {
   if (m->m == 0 || m->n == 0 || HF_CPU(product_small)(m)) return HF_OK;
   if (m->b_dtype != HF_FLOAT32) return HF_UNSUPPORTED;
   const HfProductLibrary *library = hf_product_library();
   if (library->product || m->k == 0) return library_matmul(m, library);
   return HF_CPU(product)(m);
 }
+
+static HfStatus matmul(const HfMatmul *m) { return m->dtype == HF_FLOAT32 ? float_matmul(m) : HF_CPU(half_matmul)(m, float_matmul); }
 
 void HF_CPU(fill_matmul)(HfKernels *k) { k->matmul = matmul; }

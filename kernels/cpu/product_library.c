@@ -3,6 +3,7 @@
  * there is one thread pool. The few functions used are declared here: building needs no header of either, and
  * dnnl_sgemm has the same form in versions 2 and 3 of oneDNN. */
 #include "product_library.h"
+#include "product_primitive.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ static bool open_onednn(void) {
   if (!version || !dnnl_sgemm) return dlclose(handle), false;
   snprintf(title, sizeof title, "oneDNN %d.%d.%d", version()->major, version()->minor, version()->patch);
   library = (HfProductLibrary){title, onednn_product};
+  hf_primitive_open(handle, version()->major);
   return true;
 }
 

@@ -9,7 +9,7 @@
 #include "product.h"
 #include "product_own.h"
 
-enum { FEW_ROWS = 8, DOT_ROWS = 4, ADD_ROWS = 8 };
+enum { FEW_ROWS = HF_FEW_ROWS, DOT_ROWS = 4, ADD_ROWS = 8 };
 
 typedef uint16_t HfHalves __attribute__((vector_size(HF_LANES * 2), aligned(2), may_alias));
 typedef uint32_t HfWords __attribute__((vector_size(HF_LANES * 4), may_alias));

@@ -20,6 +20,7 @@ local names = {
   parse_args = { "hflua.args" }, plot = { "hflua.plot", "plot" }, launch = { "hflua.launch" }, set_seed = { "hflua.seed" },
   GenerationConfig = { "hflua.generation.config" }, generation = { "hflua.generation" },
   TextStreamer = { "hflua.generation.streamers", "TextStreamer" }, TextIteratorStreamer = { "hflua.generation.streamers", "TextIteratorStreamer" },
+  autocast = { "hflua.amp", "autocast" }, GradScaler = { "hflua.amp_scaler" },
   version = { "hflua.core.version" }, cuda = { "hflua.cuda" }, builtin = { "hflua.builtin" },
 }
 

@@ -1,6 +1,7 @@
 /* The tape for Lua: backward, switching it off, operations whose backward is a Lua function, steps. */
 #include <string.h>
 #include "lua_call.h"
+#include "autocast.h"
 #include "ops.h"
 
 /* The state that runs the walk at present: backward functions written in Lua are called in it. */
@@ -38,6 +39,17 @@ static int set_grad_enabled(lua_State *L) {
 }
 
 static int is_grad_enabled(lua_State *L) { return lua_pushboolean(L, hf_tape_enabled()), 1; }
+
+/* set_autocast(device, dtype): the dtype of products there; "float32" switches autocast off. Gives the old one. */
+static int set_autocast(lua_State *L) {
+  HfError err;
+  HfDtype dtype;
+  HfDevice *device = hf_device_find(luaL_checkstring(L, 1), &err);
+  if (!device) return hfL_raise(L, &err);
+  if (!hf_dtype_find(luaL_checkstring(L, 2), &dtype) || !hf_dtype_is_float(dtype))
+    hfL_errorf(L, "autocast: dtype: expected bfloat16, float16 or float32, found %s", lua_tostring(L, 2));
+  return lua_pushstring(L, hf_dtype_name(hf_autocast_set(device, dtype))), 1;
+}
 
 /* ---- operations with a backward in Lua. The registry holds {name, backward, context} while the node lives. */
 
@@ -172,7 +184,7 @@ static int device_bytes(lua_State *L) {
 
 void hf_lua_open_autograd(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"set_grad_enabled", set_grad_enabled}, {"is_grad_enabled", is_grad_enabled}, {"record_lua", record_lua}, {"begin_step", hfL_step_begin},
+      {"set_grad_enabled", set_grad_enabled}, {"is_grad_enabled", is_grad_enabled}, {"set_autocast", set_autocast}, {"record_lua", record_lua}, {"begin_step", hfL_step_begin},
       {"dropout_seed", dropout_seed}, {"dropout_begin_step", dropout_begin_step}, {"dropout_position", dropout_position},
       {"dropout_set_position", dropout_set_position}, {"storage_count", storage_count}, {"device_bytes", device_bytes}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);

@@ -208,6 +208,51 @@ static void test_product_is_the_same_twice(void **state) {
   free(a), free(b), free(c), free(d);
 }
 
+/* ---- products of 16-bit operands, against those of the same numbers in float32 */
+
+static uint16_t *halves_of(const float *x, int64_t n) {
+  uint16_t *h = malloc((size_t)n * sizeof *h);
+  for (int64_t i = 0; i < n; i++) h[i] = hf_float_to_bf16(x[i]);
+  return h;
+}
+
+static float *floats_of(const uint16_t *h, int64_t n) {
+  float *x = malloc((size_t)n * sizeof *x);
+  for (int64_t i = 0; i < n; i++) x[i] = hf_bf16_to_float(h[i]);
+  return x;
+}
+
+/* bfloat16 operands into bfloat16 with bias and gelu, and into a float32 sum. */
+static void check_half_product(int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b) {
+  float *a = random_floats(m * k), *b = random_floats(k * n), *bias = random_floats(n), *c = random_floats(m * n), *expected = malloc((size_t)(m * n) * sizeof *c);
+  uint16_t *ha = halves_of(a, m * k), *hb = halves_of(b, k * n), *hbias = halves_of(bias, n), *hc = malloc((size_t)(m * n) * 2), *hpre = malloc((size_t)(m * n) * 2);
+  float *wa = floats_of(ha, m * k), *wb = floats_of(hb, k * n);
+  memcpy(expected, c, (size_t)(m * n) * sizeof *c);
+  HfMatmul p = {.dtype = HF_FLOAT32, .transpose_a = transpose_a, .transpose_b = transpose_b, .m = m, .n = n, .k = k, .batch = 1, .alpha = 1, .beta = 1,
+                .a = wa, .lda = transpose_a ? m : k, .b = wb, .ldb = transpose_b ? k : n, .c = expected, .ldc = n};
+  assert_int_equal(kernels->matmul(&p), HF_OK);
+  HfMatmul h = p;
+  h.dtype = HF_BFLOAT16, h.float_c = true, h.a = ha, h.b = hb, h.c = c;
+  assert_int_equal(kernels->matmul(&h), HF_OK);
+  for (int64_t i = 0; i < m * n; i++) assert_near(c[i], expected[i], 1e-5 * (4 + sqrt((double)k)), "float c", i);
+  p.beta = 0;
+  assert_int_equal(kernels->matmul(&p), HF_OK);
+  h.float_c = false, h.beta = 0, h.c = hc, h.bias = hbias, h.activation = HF_ACT_GELU, h.pre = hpre;
+  assert_int_equal(kernels->matmul(&h), HF_OK);
+  for (int64_t i = 0; i < m * n; i++) {
+    double pre = expected[i] + hf_bf16_to_float(hbias[i % n]), kept = hf_bf16_to_float(hpre[i]);
+    assert_near(kept, pre, 1e-2 * (1 + fabs(pre)), "pre", i);
+    assert_near(hf_bf16_to_float(hc[i]), activated(kept, HF_ACT_GELU), 1e-2 * (1 + fabs(kept)), "c", i);
+  }
+  free(a), free(b), free(bias), free(c), free(expected), free(ha), free(hb), free(hbias), free(hc), free(hpre), free(wa), free(wb);
+}
+
+static void test_product_of_halves(void **state) {
+  static const int64_t sizes[][3] = {{1, 40, 33}, {37, 45, 51}, {64, 96, 128}, {12, 32, 1}};
+  for (int i = 0; i < COUNT(sizes); i++)
+    for (int t = 0; t < 4; t++) check_half_product(sizes[i][0], sizes[i][1], sizes[i][2], t & 1, t & 2);
+}
+
 static void test_product_refuses_other_dtypes(void **state) {
   HfMatmul m = {.dtype = HF_INT64, .m = 1, .n = 1, .k = 1, .batch = 1, .alpha = 1};
   assert_int_equal(kernels->matmul(&m), HF_UNSUPPORTED);
@@ -511,6 +556,7 @@ typedef struct Pair {
     cmocka_unit_test(test_product_epilogues),            cmocka_unit_test(test_product_batches),                 \
     cmocka_unit_test(test_product_repeats_an_operand),   cmocka_unit_test(test_product_empty_sizes),             \
     cmocka_unit_test(test_product_is_the_same_twice),    cmocka_unit_test(test_product_refuses_other_dtypes),    \
+    cmocka_unit_test(test_product_of_halves),    \
     cmocka_unit_test(test_bias_activation_backward),     cmocka_unit_test(test_activation_backward_without_bias), \
     cmocka_unit_test(test_attention),                    cmocka_unit_test(test_attention_causal),                \
     cmocka_unit_test(test_attention_grouped_heads),      cmocka_unit_test(test_attention_dropout),               \

@@ -180,11 +180,14 @@ function Module:requires_grad_(value)
   return self
 end
 
+local float_types = { float32 = true, float16 = true, bfloat16 = true }
+
 --- Moves (or converts) every parameter and buffer: a device, a dtype name, or both as `to` of tensors takes them. Those that are
 -- there already stay the same objects, so that an optimizer made before goes on stepping them.
 function Module:to(where)
   local moved = {}
   walk_tensors(self, "", function(_, value, owner, key)
+    if float_types[where] and not float_types[value.dtype] then return end
     if not moved[value] then
       local new = tensor.no_grad(function() return value:to(where) end)
       if new == value then new = value else new = new:detach() end
@@ -195,6 +198,11 @@ function Module:to(where)
   end)
   return self
 end
+
+--- All floating-point parameters and buffers in float16, bfloat16, float32.
+function Module:half() return self:to("float16") end
+function Module:bfloat16() return self:to("bfloat16") end
+function Module:float() return self:to("float32") end
 
 --- Table name -> tensor of all parameters and buffers, without history; shares the numbers.
 function Module:state_dict()

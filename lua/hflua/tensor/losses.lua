@@ -20,10 +20,16 @@ local function check_shapes(name, input, target)
   end
 end
 
+-- 16-bit values as float32: losses are computed in that.
+local function wide(x)
+  if define.is_tensor(x) and (x.dtype == "bfloat16" or x.dtype == "float16") then return x:float() end
+  return x
+end
+
 local function pairwise(name, extra, compute)
   define { name = name, arguments = { "input", "target", "reduction", extra }, required = 2, run = function(input, target, reduction, value)
     check_shapes(name, input, target)
-    return reduce(name, compute(input, target, value), reduction)
+    return reduce(name, compute(wide(input), wide(target), value), reduction)
   end }
 end
 
@@ -49,6 +55,7 @@ end)
 define { name = "bce_with_logits", arguments = { "input", "target", "pos_weight", "weight", "reduction" }, required = 2,
   run = function(input, target, pos_weight, weight, reduction)
     check_shapes("bce_with_logits", input, target)
+    input, target = wide(input), wide(target)
     local log_sigmoid = input:logsigmoid()
     if pos_weight then log_sigmoid = ((pos_weight - 1) * target + 1) * log_sigmoid end
     local loss = (1 - target) * input - log_sigmoid
@@ -60,6 +67,7 @@ define { name = "bce_with_logits", arguments = { "input", "target", "pos_weight"
 define { name = "binary_cross_entropy", arguments = { "input", "target", "weight", "reduction" }, required = 2,
   run = function(input, target, weight, reduction)
     check_shapes("binary_cross_entropy", input, target)
+    input, target = wide(input), wide(target)
     local loss = -(target * input:log():clamp(-100.0) + (1 - target) * (1 - input):log():clamp(-100.0))
     if weight then loss = loss * weight end
     return reduce("binary_cross_entropy", loss, reduction)
@@ -69,6 +77,7 @@ define { name = "binary_cross_entropy", arguments = { "input", "target", "weight
 define { name = "nll_loss", arguments = { "input", "target", "weight", "reduction", "ignore_index" }, required = 2,
   run = function(input, target, weight, reduction, ignore_index)
     local class_dim = input.ndim == 1 and 0 or 1
+    input = wide(input)
     local ignored = f.eq(target, ignore_index or -100)
     local safe = target:masked_fill(ignored, 0)
     local picked = input:gather(safe:unsqueeze(class_dim), { dim = class_dim }):squeeze(class_dim)
@@ -83,6 +92,7 @@ define { name = "nll_loss", arguments = { "input", "target", "weight", "reductio
 define { name = "kl_div", arguments = { "input", "target", "reduction", "log_target" }, required = 2,
   run = function(input, target, reduction, log_target)
     check_shapes("kl_div", input, target)
+    input, target = wide(input), wide(target)
     local loss
     if log_target then
       loss = target:exp() * (target - input)
