@@ -5,7 +5,7 @@
 local names = {
   tensor = { "hflua.tensor" }, tokenizer = { "hflua.tokenizer" }, datasets = { "hflua.datasets" },
   peft = { "hflua.peft" }, models = { "hflua.models" }, trainer = { "hflua.trainer" }, pipeline = { "hflua.pipeline" },
-  nn = { "hflua.nn" }, evaluate = { "hflua.evaluate" },
+  nn = { "hflua.nn" }, template = { "hflua.template" }, evaluate = { "hflua.evaluate" },
   json = { "hflua.core.json" }, safetensors = { "hflua.core.safetensors" }, torch = { "hflua.core.torch" },
   no_grad = { "hflua.tensor", "no_grad" }, enable_grad = { "hflua.tensor", "enable_grad" },
   checkpoint = { "hflua.tensor", "checkpoint" }, custom_op = { "hflua.tensor", "custom_op" }, step = { "hflua.tensor", "step" },

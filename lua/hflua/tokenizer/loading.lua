@@ -2,6 +2,7 @@
 -- special_tokens_map.json and added_tokens.json say what the special tokens are.
 local Tokenizer = require "hflua.tokenizer.pretrained"
 local backend = require "hflua.tokenizer.backend"
+local chat = require "hflua.tokenizer.chat"
 local call_options = require "hflua.tokenizer.call_options"
 local classes = require "hflua.tokenizer.classes"
 local core = require "hflua.core.tokenizer"
@@ -24,7 +25,8 @@ local setting_types = { do_lower_case = "boolean", strip_accents = "boolean", to
   model_max_length = "number", padding_side = "string", truncation_side = "string", split_special_tokens = "boolean",
   clean_up_tokenization_spaces = "boolean", model_input_names = "table", add_prefix_space = "boolean",
   additional_special_tokens = "table", extra_special_tokens = "table", extra_ids = "number", pad_token_type_id = "number", name_or_path = "string",
-  tokenizer_class = "string", add_bos_token = "boolean", add_eos_token = "boolean", trim_offsets = "boolean", errors = "string" }
+  tokenizer_class = "string", add_bos_token = "boolean", add_eos_token = "boolean", trim_offsets = "boolean", errors = "string",
+  chat_template = false } -- checked by chat.lua
 
 local function known_options()
   local known = {}
@@ -252,6 +254,7 @@ local function finish(engine, name, class, settings, tokens, folder, made)
   add_listed_tokens(tokenizer, folder, settings)
   apply_settings(tokenizer, class, settings)
   set_post_processor(tokenizer, class, settings, texts_of(tokens), made)
+  tokenizer.chat_template = chat.load(folder, settings)
   return tokenizer
 end
 

@@ -1,5 +1,6 @@
 --- PreTrainedTokenizer: the tokenizer object that recipes use, with HF's methods. Calls go to the C engine.
 local BatchEncoding = require "hflua.tokenizer.batch_encoding"
+local chat = require "hflua.tokenizer.chat"
 local call_options = require "hflua.tokenizer.call_options"
 local core = require "hflua.core.tokenizer"
 local errors = require "hflua.errors"
@@ -408,6 +409,12 @@ function methods:save_pretrained(folder) return saving.save(self, folder) end
 --- Writes the vocabulary alone into `folder`: vocab.json and merges.txt, or vocab.txt; returns the paths.
 function methods:save_vocabulary(folder, prefix) return saving.save_vocabulary(self, folder, prefix) end
 
+--- The text or the ids of a conversation: apply_chat_template(messages, { add_generation_prompt = true }), see tokenizer/chat.lua.
+function methods:apply_chat_template(messages, given) return chat.apply(self, messages, given) end
+
+--- The chat template that would be used: a name of one of several or nothing, and { tools = } when there are tools.
+function methods:get_chat_template(name, given) return chat.choose(self, name, given and given.tools) end
+
 --- The text of tokenizer.json.
 function methods:to_json() return self._engine:to_json() end
 
@@ -416,7 +423,7 @@ function Tokenizer.__fingerprint(self)
   local document = rawget(self, "_document") or self._engine:to_json()
   rawset(self, "_document", document)
   return table.concat({ document, repr(self.special_tokens_map), tostring(self.model_max_length), self.padding_side,
-    self.truncation_side, repr(self.model_input_names), tostring(self.split_special_tokens), tostring(self.pad_token_type_id) }, "\n")
+    self.truncation_side, repr(self.model_input_names), tostring(self.split_special_tokens), tostring(self.pad_token_type_id), repr(self.chat_template) }, "\n")
 end
 
 local function token_repr(token)

@@ -1,4 +1,5 @@
 --- Saving a tokenizer: tokenizer.json and tokenizer_config.json, as transformers writes them.
+local chat = require "hflua.tokenizer.chat"
 local json = require "hflua.core.json"
 local special_tokens = require "hflua.tokenizer.special_tokens"
 local system = require "hflua.core.system"
@@ -7,7 +8,7 @@ local saving = {}
 
 -- Settings of the file that was read that must not be written as they were.
 local dropped = { added_tokens_decoder = true, additional_special_tokens = true, extra_special_tokens = true, name_or_path = true,
-  special_tokens_map_file = true, tokenizer_file = true, add_bos_token = true, add_eos_token = true }
+  special_tokens_map_file = true, tokenizer_file = true, chat_template = true, add_bos_token = true, add_eos_token = true }
 
 local function config_of(tokenizer)
   local config = {}
@@ -27,13 +28,13 @@ end
 
 saving.defaults = { padding_side = "right", truncation_side = "right", clean_up_tokenization_spaces = false }
 
---- Writes both files into `folder`, which is made when it is not there; returns their paths.
+--- Writes both files, and the chat template where there is one, into `folder`, which is made when it is not there; returns the paths.
 function saving.save(tokenizer, folder)
   system.makedirs(folder)
   local config, document = folder .. "/tokenizer_config.json", folder .. "/tokenizer.json"
   json.save_file(config_of(tokenizer), config, { indent = 2, sort_keys = true, ensure_ascii = false })
   tokenizer._engine:save(document)
-  return { config, document }
+  return table.move(chat.save(tokenizer, folder), 1, 9, 3, { config, document })
 end
 
 --- Writes the vocabulary files of the model; `prefix` goes before their names with a hyphen. Returns their paths.
