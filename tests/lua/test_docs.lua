@@ -62,6 +62,8 @@ local function make_folder()
   end
   make_pairs(folder .. "/glue/mrpc")
   make_pairs(folder .. "/builtin/paraphrases")
+  hf.makedirs(folder .. "/builtin/verse")
+  write(folder .. "/builtin/verse/verse.txt", first_lines(read(root .. "/recipes/builtin/verse/verse.txt"), 360))
 end
 
 -- ---- blocks
