@@ -15,6 +15,10 @@ t.test("a small WordPiece vocabulary: ids, offsets, pairs, decoding", function()
   check_trained(here .. "/wordpiece", load(here .. "/texts.json"))
 end)
 
+t.test("a small Unigram vocabulary: ids, offsets, pairs, decoding", function()
+  check_trained(here .. "/unigram", load(here .. "/texts.json"))
+end)
+
 -- ---- what ../shared holds
 
 local shared = t.shared and t.shared .. "/golden/tokenizers"
