@@ -203,6 +203,19 @@ else
   t.skip("a run goes on from transformers' checkpoint", "shared/golden is not there")
 end
 
+if golden.path "trainer/bf16/expected.json" then
+  t.test("bf16 logs what transformers' autocast does, nearly", function()
+    local case, orders = golden.json "trainer/bf16/expected.json", { train = {}, eval = {} }
+    local trainer = trainer_of(case, orders)
+    trainer:train()
+    for i, row in ipairs(case.log_history) do
+      if row.loss then t.near(trainer.state.log_history[i].loss, row.loss, 0.03, 0.03, "log row " .. i) end
+    end
+    t.same(orders.train, plain(case.train_batches))
+    files.remove(trainer.args.output_dir)
+  end)
+end
+
 t.test("without hf_quirks accumulation gives the loss of the large batch", function()
   local case, orders = golden.json "trainer/accum2_partial/expected.json", { train = {}, eval = {} }
   local trainer = trainer_of(case, orders)

@@ -15,14 +15,15 @@ local optimizer_state = require "hflua.trainer.optimizer_state"
 
 local Accelerator = class("Accelerator")
 
-local precisions = { no = true, bf16 = true, fp16 = true }
+-- mixed_precision -> dtype of products
+local precisions = { no = false, bf16 = "bfloat16", fp16 = "float16" }
 
 --- Accelerator{ gradient_accumulation_steps = 1, cpu = false, mixed_precision = "no" }.
 function Accelerator:init(given)
   local o = options.merge({ gradient_accumulation_steps = 1, cpu = false, mixed_precision = "no", device_placement = true,
     split_batches = options.none, log_with = options.none, project_dir = options.none, even_batches = options.none,
     step_scheduler_with_optimizer = true, dataloader_config = options.none, kwargs_handlers = options.none }, given, "Accelerator")
-  if not precisions[o.mixed_precision] then
+  if precisions[o.mixed_precision] == nil then
     errors.raise("Accelerator: mixed_precision '%s': expected no, fp16 or bf16", o.mixed_precision)
   end
   local tensor = require "hflua.tensor"
@@ -32,6 +33,15 @@ function Accelerator:init(given)
   self.is_main_process, self.is_local_main_process, self.is_last_process = true, true, true
   self.sync_gradients, self.end_of_dataloader, self.micro_step = true, false, 0
   self.models, self.optimizers, self.schedulers = {}, {}, {}
+  self.autocast_dtype = precisions[o.mixed_precision] or nil
+  self.scaler = o.mixed_precision == "fp16" and require("hflua.amp_scaler")() or nil
+  self.optimizer_step_was_skipped = false
+end
+
+--- Calls fn(...) in the precision of this accelerator.
+function Accelerator:autocast(fn, ...)
+  if not self.autocast_dtype then return fn(...) end
+  return require("hflua.amp").autocast(tostring(self.device), { dtype = self.autocast_dtype }, fn, ...)
 end
 
 -- ---- what prepare gives back
@@ -56,7 +66,12 @@ end
 local AcceleratedOptimizer = wrapper "AcceleratedOptimizer"
 
 function AcceleratedOptimizer:step(closure)
-  if self.accelerator.sync_gradients then return self.inner:step(closure) end
+  local accelerator, result = self.accelerator, nil
+  if not accelerator.sync_gradients then return end
+  if not accelerator.scaler then return self.inner:step(closure) end
+  result, accelerator.optimizer_step_was_skipped = accelerator.scaler:step(self.inner, closure)
+  accelerator.scaler:update()
+  return result
 end
 
 function AcceleratedOptimizer:zero_grad()
@@ -66,7 +81,8 @@ end
 local AcceleratedScheduler = wrapper "AcceleratedScheduler"
 
 function AcceleratedScheduler:step(metric)
-  if self.accelerator.sync_gradients then self.inner:step(metric) end
+  local accelerator = self.accelerator
+  if accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped then self.inner:step(metric) end
 end
 
 -- Batches on the device; knows which one is the last, so that the last group is complete with it.
@@ -108,8 +124,15 @@ local function is_loader(object)
   return meta and meta.__call and meta.__len and not object.parameters
 end
 
+-- The model's forward under autocast, with outputs in float32, as a field of this one model.
+local function cast_forward(self, model)
+  local forward = model.forward
+  rawset(model, "forward", function(...) return require("hflua.trainer.precision").widen(self:autocast(forward, ...)) end)
+end
+
 function Accelerator:prepare_model(model)
   model:to(tostring(self.device))
+  if self.autocast_dtype then cast_forward(self, model) end
   table.insert(self.models, model)
   return model
 end
@@ -147,6 +170,7 @@ end
 --- Backward of a loss, divided by gradient_accumulation_steps.
 function Accelerator:backward(loss)
   if self.gradient_accumulation_steps > 1 then loss = loss / self.gradient_accumulation_steps end
+  if self.scaler then loss = self.scaler:scale(loss) end
   loss:backward()
 end
 
@@ -158,9 +182,17 @@ function Accelerator:accumulate(model, fn, ...)
   return fn(...)
 end
 
+-- Divides gradients by the scale of the loss, before they are looked at.
+local function unscale(self)
+  for _, optimizer in ipairs(self.scaler and self.optimizers or {}) do
+    if not self.scaler.seen[optimizer] then self.scaler:unscale_(optimizer) end
+  end
+end
+
 --- Clips the gradients of a list of parameters; returns the norm before.
 function Accelerator:clip_grad_norm_(parameters, max_norm)
   if not self.sync_gradients then return nil end
+  unscale(self)
   return require("hflua.nn.utils").clip_grad_norm_(parameters, max_norm)
 end
 
@@ -170,7 +202,10 @@ function Accelerator:gather(value) return value end
 function Accelerator:gather_for_metrics(value) return value end
 function Accelerator:reduce(value) return value end
 function Accelerator:pad_across_processes(value) return value end
-function Accelerator:unwrap_model(model) return model end
+function Accelerator:unwrap_model(model)
+  if self.autocast_dtype then rawset(model, "forward", nil) end
+  return model
+end
 function Accelerator:wait_for_everyone() end
 function Accelerator:print(...) print(...) end
 function Accelerator:get_state_dict(model) return model:state_dict() end
@@ -205,6 +240,7 @@ function Accelerator:save_state(folder)
   for i, scheduler in ipairs(self.schedulers) do
     write_json(scheduler:state_dict(), ("%s/%s.json"):format(folder, numbered("scheduler", i)))
   end
+  if self.scaler then write_json(self.scaler:state_dict(), folder .. "/scaler.json") end
   write_json(require("hflua.core.random").get_state(), folder .. "/random_states.json")
 end
 
@@ -229,6 +265,7 @@ function Accelerator:load_state(folder)
   for i, scheduler in ipairs(self.schedulers) do
     scheduler:load_state_dict(json.load_file(("%s/%s.json"):format(folder, numbered("scheduler", i))))
   end
+  if self.scaler then self.scaler:load_state_dict(json.load_file(folder .. "/scaler.json")) end
   require("hflua.core.random").set_state(json.load_file(folder .. "/random_states.json"))
 end
 

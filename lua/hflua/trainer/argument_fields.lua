@@ -120,7 +120,7 @@ local ignored = {
   torch_compile_mode = "kernels are compiled already",
   torch_empty_cache_steps = "memory is reused",
   use_liger_kernel = "kernels are fused already",
-  tf32 = "products are float32 or bfloat16",
+  tf32 = "it means something on CUDA only: HFLUA_TF32=1",
   log_level_replica = "one process writes the log",
   log_on_each_node = "one process writes the log",
   eval_use_gather_object = "not needed",

@@ -105,7 +105,7 @@ function evaluation:prediction_step(model, inputs, prediction_loss_only, ignore_
     loss, outputs = self:compute_loss(model, inputs, { return_outputs = true, num_items_in_batch = items })
     loss = weights[1] ~= 1 and loss * weights[1] or loss
   else
-    outputs = model(inputs)
+    outputs = self:call_model(model, inputs)
   end
   loss = loss and loss:item()
   if prediction_loss_only then return loss end
@@ -199,6 +199,7 @@ end
 
 --- The pass behind evaluate and predict. Returns predictions, label_ids, metrics, num_samples.
 function evaluation:evaluation_loop(dataloader, prediction_loss_only, ignore_keys, prefix)
+  self:convert_for_evaluation()
   self.callback_handler.context.eval_dataloader = dataloader
   local was_training = self.model.training
   self.model:eval()

@@ -114,21 +114,29 @@ local function zero_grad(self)
   for _, parameter in ipairs(self.run.parameters) do parameter.grad = nil end
 end
 
--- One optimizer step over the given micro-batches.
+-- The optimizer with gradients multiplied by `factor`, then the schedule.
+local function update(self, factor)
+  self:event("on_pre_optimizer_step")
+  apply_optimizer(self, factor)
+  self:event("on_optimizer_step")
+  self.run.learning_rate = self:get_learning_rate()
+  if not self:schedule_follows_metric() then self.lr_scheduler:step() end
+end
+
+-- One optimizer step over the given micro-batches; one that overflowed in float16 counts, but changes nothing.
 local function step(self, batches)
   local run, state, control = self.run, self.state, self.control
   control.should_log, control.should_evaluate, control.should_save = false, false, false
   self:event("on_step_begin")
   local loss_tensor = accumulate(self, batches)
-  local norm = math.sqrt((tensor().core.gradient_sum_squares(run.parameters)))
+  local scale = self.scaler and self.scaler:get_scale() or 1
+  local norm = math.sqrt((tensor().core.gradient_sum_squares(run.parameters))) / scale
   local loss = loss_tensor and loss_tensor:item() or 0 / 0
-  check_finite(self, loss, norm)
-  self:event("on_pre_optimizer_step")
-  apply_optimizer(self, clipping(norm, self.args.max_grad_norm))
-  self:event("on_optimizer_step")
+  local skipped = self.scaler and self:note_overflow(norm)
+  if not skipped then check_finite(self, loss, norm) end
   run.learning_rate, run.grad_norm = self:get_learning_rate(), norm
   run.loss_sum, run.last_loss = run.loss_sum + loss, loss
-  if not self:schedule_follows_metric() then self.lr_scheduler:step() end
+  if not skipped then update(self, clipping(norm, self.args.max_grad_norm) / scale) end
   zero_grad(self)
   state.global_step = state.global_step + 1
   state.epoch = run.epoch + run.batch / run.plan.batches

@@ -124,7 +124,7 @@ function loss:compute_loss(model, inputs, options)
   local labels = inputs.labels
   local takes_labels = labels ~= nil and (self.compute_loss_func or self.args.label_smoothing_factor > 0)
   local withheld = takes_labels or (labels ~= nil and not accepts_labels(model))
-  local outputs = model(withheld and without(inputs, "labels") or inputs)
+  local outputs = self:call_model(model, withheld and without(inputs, "labels") or inputs)
   if self.compute_loss_func then
     return self.compute_loss_func(outputs, labels, { num_items_in_batch = options and options.num_items_in_batch }), outputs
   end
@@ -139,7 +139,7 @@ function loss:training_step(model, inputs, weight, num_items_in_batch)
   local scaled = self.loss_is_scaled_for_ga
   if scaled == nil then scaled = self.compute_loss_func ~= nil and num_items_in_batch ~= nil end
   if weight ~= 1 and not scaled then value = value * weight end
-  value:backward()
+  if self.scaler then self.scaler:scale(value):backward() else value:backward() end
   return value:detach()
 end
 

@@ -59,6 +59,7 @@ end
 local function write_training_state(self, folder)
   optimizer_state.save(self.optimizer, self.model, folder)
   write_json(self.lr_scheduler:state_dict(), folder .. "/scheduler.json")
+  if self.scaler then write_json({ scaler = self.scaler:state_dict(), skipped_in_row = self.skipped_in_row }, folder .. "/scaler.json") end
   local random = require "hflua.core.random"
   local record = { now = random.get_state(), epoch_start = self.run.epoch_random, progress = progress_of(self.run) }
   files().write(folder .. "/rng_state.json", json().encode(record, { sort_keys = true }) .. "\n")
@@ -215,6 +216,13 @@ local function load_scheduler(self, folder)
   end
 end
 
+local function load_scaler(self, folder)
+  if not self.scaler or not exists(folder .. "/scaler.json") then return end
+  local record = json().load_file(folder .. "/scaler.json")
+  self.scaler:load_state_dict(record.scaler)
+  self.skipped_in_row = record.skipped_in_row
+end
+
 --- Brings back everything but the weights: state, optimizer, schedule, generators, the place in the epoch.
 function saving:load_progress(folder)
   local state = load_state(self, folder)
@@ -222,6 +230,7 @@ function saving:load_progress(folder)
     notes.warn("%s: no optimizer state that can be read (optimizer.pt is a pickle): the optimizer starts anew", folder)
   end
   load_scheduler(self, folder)
+  load_scaler(self, folder)
   if exists(folder .. "/rng_state.json") then load_random(self, folder) else place_from_step(self, state) end
   if self.args.ignore_data_skip then self.run.batch = 0 end
   if self.args.hf_quirks then forget_sums(self) end

@@ -16,7 +16,7 @@ local TrainingArguments = require "hflua.trainer.training_arguments"
 
 local Trainer = class("Trainer")
 
-for _, part in ipairs { "data", "optimization", "loss", "loop", "evaluation", "saving" } do
+for _, part in ipairs { "data", "optimization", "loss", "precision", "loop", "evaluation", "saving" } do
   for name, method in pairs(require("hflua.trainer." .. part)) do Trainer[name] = method end
 end
 
@@ -71,15 +71,12 @@ local function check(self)
     errors.raise("Trainer: compute_loss_func: expected a function, found %s", type(self.compute_loss_func))
   end
   if args.fp16 and self.device == "cpu" then
-    errors.raise("Trainer: fp16 needs a GPU: on the CPU use float32 (fp16 = false) or bf16 = true")
+    notes.once("fp16: the processor multiplies float16 through float32, slowly; bf16 = true is faster")
   end
 end
 
 -- Options whose meaning is memory or speed: where they cannot be had, results are the same and a note says so.
 local function check_precision(args, model)
-  if args.bf16 or args.bf16_full_eval then
-    notes.once("bf16: products are computed in float32 in this version; results are those of float32")
-  end
   if not args.activation_checkpointing then return end
   if model.gradient_checkpointing_enable then return model:gradient_checkpointing_enable(args.activation_checkpointing_kwargs) end
   notes.once("activation_checkpointing: %s has no gradient_checkpointing_enable and keeps all activations; results are the same", model.__name or "the model")
@@ -125,6 +122,7 @@ function Trainer:init(model, args, given)
   self.optimizer_cls_and_kwargs = o.optimizer_cls_and_kwargs
   self.label_names = self.args.label_names or find_label_names(self.model)
   check(self)
+  self:setup_precision()
   check_precision(self.args, self.model)
   if self.model.to then self.model:to(self.device) end
   self.state, self.control = states.TrainerState(), states.TrainerControl()
