@@ -112,19 +112,29 @@ HfTensor *hf_cross_entropy(HfTensor *logits, HfTensor *labels, HfTensor *weight,
 }
 
 /* ---- the loss of a linear layer over a large vocabulary. Logits exist for one chunk of rows at a time:
- * forward makes them, turns them into their gradient (for an upstream gradient of 1 of the sum) and adds the
- * products to dx, dW and db at once; backward only scales. Rows whose label is ignored are left out first.
- * saved: dx, dW, db, the number of labels that count */
+ * forward makes them, turns them into their gradient (for an upstream gradient of 1) and adds the products to
+ * dx, dW and db at once; backward only scales, where it must. Rows whose label is ignored are left out first.
+ * saved: dx, dW, db */
 
 #define CHUNK_ROWS 256
 
+/* Gradient i for an upstream gradient `scale`. On the processor what was saved is scaled in place, or given as it is. */
+static HfTensor *scaled_gradient(HfNode *node, int i, HfTensor *scale, HfError *err) {
+  double factor;
+  int64_t whole;
+  if (!node->last || hf_tensor_device(scale) != hf_device_cpu()) return hf_binary(node->saved[i], scale, HF_MUL, err);
+  if (!hf_tensor_item(scale, &factor, &whole, err)) return NULL;
+  HfTensor *taken = node->saved[i];
+  HfStatus status = factor == 1 ? HF_OK : hf_tensor_kernels(taken)->scale(hf_tensor_data(taken), hf_tensor_numel(taken), (float)factor);
+  if (!hf_check(status, "linear_cross_entropy", taken, err)) return NULL;
+  return node->saved[i] = NULL, taken;
+}
+
 static bool linear_loss_backward(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err) {
-  const LossContext *c = node->context;
   HfTensor *scale = hf_float_contiguous(dout[0], err);
-  if (c->reduction == HF_REDUCE_MEAN) scale = hf_then(scale, hf_binary(scale, node->saved[3], HF_DIV, err));
   bool ok = scale != NULL;
   for (int i = 0; i < 3 && ok; i++)
-    if (node->wants[i]) ok = (dinp[i] = hf_binary(node->saved[i], scale, HF_MUL, err)) != NULL;
+    if (node->wants[i]) ok = (dinp[i] = scaled_gradient(node, i, scale, err)) != NULL;
   hf_tensor_release(scale);
   return ok;
 }
@@ -133,10 +143,10 @@ static const HfOperation linear_loss_operation = {"linear_cross_entropy", linear
 /* What one pass over the chunks needs; matrices float32 contiguous on one device. */
 typedef struct Chunks {
   const LossContext *c;
-  HfTensor *x, *w, *b, *labels; /* (N, C), (V, C), (V), (N) */
-  HfTensor *dx, *dw, *db;       /* NULL where not wanted */
-  HfTensor *logits, *lse, *ones; /* of a chunk */
-  HfTensor *loss, *total;        /* (N); one number: how many labels count */
+  HfTensor *x, *w, *b, *labels;    /* (N, C), (V, C), (V), (N) */
+  HfTensor *dx, *dw, *db;          /* NULL where not wanted */
+  HfTensor *logits, *lse, *shares; /* of a chunk; what each of its rows weighs in the result */
+  HfTensor *loss, *total;          /* (N); one number: how many labels count */
 } Chunks;
 
 static bool chunk_products(Chunks *s, int64_t row, int64_t n, HfError *err) {
@@ -204,7 +214,7 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
         V);
   if (!hf_check(status, "linear_cross_entropy", s->x, err)) return false;
   if (!s->dx && !s->dw && !s->db) return true;
-  status = k->cross_entropy_backward(g, hf_tensor_data(s->ones), g, hf_tensor_data(s->lse), labels, NULL,
+  status = k->cross_entropy_backward(g, hf_tensor_data(s->shares), g, hf_tensor_data(s->lse), labels, NULL,
                                      HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing);
   return hf_check(status, "linear_cross_entropy", s->x, err) && chunk_products(s, row, n, err);
 }
@@ -215,30 +225,38 @@ static HfTensor *finish_chunks(Chunks *s, HfTensor *const *in, HfError *err) {
   hf_tape_set_enabled(was);
   return hf_recorded(out, HF_OK,
                      &(HfRecord){&linear_loss_operation, .inputs = in, .input_count = 3,
-                                 HF_SAVED(s->dx, s->dw, s->db, s->total), HF_CONTEXT(*s->c)},
+                                 HF_SAVED(s->dx, s->dw, s->db)},
                      err);
 }
 
+/* Room for the gradient of a parameter: the first chunk writes it; without rows it is zero. */
+static HfTensor *gradient_of(HfTensor *parameter, int64_t rows, HfError *err) {
+  if (rows) return hf_empty_like(parameter, err);
+  return hf_tensor_zeros(HF_FLOAT32, parameter->ndim, parameter->shape, hf_tensor_device(parameter), err);
+}
+
+/* Every label counts: those that do not were left out. */
 static HfTensor *linear_loss_float(HfTensor *x, HfTensor *w, HfTensor *b, HfTensor *labels,
                                    const LossContext *c, HfError *err) {
   HfTensor *in[3] = {x, w, b}, *out = NULL;
-  int64_t rows = x->shape[0], chunk = CHUNK_ROWS;
+  int64_t rows = x->shape[0], chunk = rows < CHUNK_ROWS ? rows : CHUNK_ROWS;
+  double share = c->reduction == HF_REDUCE_MEAN && rows ? 1.0 / (double)rows : 1.0;
   Chunks s = {.c = c, .x = x, .w = w, .b = b, .labels = labels};
   bool was = hf_tape_enabled(), ok = true;
   if (was && x->requires_grad) ok = ok && (s.dx = hf_empty_like(x, err));
   if (was && w->requires_grad)
-    ok = ok && (s.dw = hf_tensor_zeros(HF_FLOAT32, 2, w->shape, hf_tensor_device(w), err));
+    ok = ok && (s.dw = gradient_of(w, rows, err));
   if (was && b && b->requires_grad)
-    ok = ok && (s.db = hf_tensor_zeros(HF_FLOAT32, 1, b->shape, hf_tensor_device(b), err));
+    ok = ok && (s.db = gradient_of(b, rows, err));
   ok = ok && (s.logits = hf_empty_as(x, HF_FLOAT32, 2, (int64_t[]){chunk, w->shape[0]}, err)) &&
        (s.loss = hf_empty_as(x, HF_FLOAT32, 1, &rows, err)) && (s.total = hf_scalar_like(x, HF_FLOAT32, 0, err)) &&
        (s.lse = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
-       (s.ones = hf_tensor_full(HF_FLOAT32, 1, &chunk, 1, hf_tensor_device(x), err));
+       (s.shares = hf_tensor_full(HF_FLOAT32, 1, &chunk, share, hf_tensor_device(x), err));
   for (int64_t row = 0; row < rows && ok; row += chunk)
     ok = run_chunk(&s, row, row + chunk < rows ? chunk : rows - row, err);
   if (ok) out = finish_chunks(&s, in, err);
   hf_tensor_release(s.dx), hf_tensor_release(s.dw), hf_tensor_release(s.db), hf_tensor_release(s.logits),
-      hf_tensor_release(s.loss), hf_tensor_release(s.total), hf_tensor_release(s.lse), hf_tensor_release(s.ones);
+      hf_tensor_release(s.loss), hf_tensor_release(s.total), hf_tensor_release(s.lse), hf_tensor_release(s.shares);
   return out;
 }
 

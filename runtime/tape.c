@@ -283,6 +283,7 @@ static bool run_node(Walk *w, HfNode *node, HfError *err) {
   HfTensor *few[8] = {0};
   HfTensor **dinp = node->inputs <= 8 ? few : hf_calloc((size_t)node->inputs * sizeof *dinp, "backward", err);
   if (!dinp) return false;
+  node->last = !w->retain_graph;
   bool ok = check_saved(node, err) && node->operation->backward(node, node->grad, dinp, err);
   if (ok)
     ok = give_inputs(w, node, dinp, err);

@@ -39,6 +39,7 @@ struct HfNode {
   uint64_t *saved_version;          /* (saved_count) */
   HfTensor *grad[HF_MAX_OUTPUTS];   /* gradients gathered for the outputs during the walk; owned */
   bool queued, released;            /* waiting in the walk; saved values were given back by an earlier one */
+  bool last;                        /* this walk is the last: a backward may take what was saved (and leave NULL) */
   void *context;                    /* the operation's parameters; a copy made by hf_tape_record; owned */
 };
 
