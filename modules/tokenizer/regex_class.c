@@ -32,7 +32,8 @@ typedef struct Property {
 } Property;
 
 #define CAT(x) ((uint64_t)1 << UTF8PROC_CATEGORY_##x)
-#define REST (UINT64_C(1) << 63) /* letters of the table in none of Lu, Ll, Lt, Lm */
+#define REST (UINT64_C(1) << 63)         /* letters of the table in none of Lu, Ll, Lt, Lm */
+#define BRACKET_WORD (UINT64_C(1) << 62) /* \w within brackets, which leaves out six superscripts and fractions */
 
 static const Property properties[] = {
   {"L", HF_REGEX_L}, {"Letter", HF_REGEX_L}, {"Lu", HF_REGEX_LU}, {"Ll", HF_REGEX_LL}, {"Lt", 0, CAT(LT)}, {"Lm", 0, CAT(LM)}, {"Lo", 0, REST},
@@ -43,8 +44,8 @@ static const Property properties[] = {
   {"S", HF_REGEX_S}, {"Symbol", HF_REGEX_S}, {"Sm", 0, CAT(SM)}, {"Sc", 0, CAT(SC)}, {"Sk", 0, CAT(SK)}, {"So", 0, CAT(SO)},
   {"Z", 0, CAT(ZS) | CAT(ZL) | CAT(ZP)}, {"Separator", 0, CAT(ZS) | CAT(ZL) | CAT(ZP)}, {"Zs", 0, CAT(ZS)}, {"Zl", 0, CAT(ZL)}, {"Zp", 0, CAT(ZP)},
   {"Cc", 0, CAT(CC)}, {"Cntrl", 0, CAT(CC)}, {"Cf", 0, CAT(CF)}, {"Co", 0, CAT(CO)},
-  {"Han", HF_REGEX_HAN}, {"Space", HF_SPACE}, {"White_Space", HF_SPACE}, {"Word", HF_REGEX_WORD}, {"Digit", HF_REGEX_DIGIT},
-  {"XDigit", 0, 0, "0123456789abcdefABCDEF"}, {"Any", 0, UINT64_MAX & ~REST},
+  {"Han", HF_REGEX_HAN}, {"Space", HF_SPACE}, {"White_Space", HF_SPACE}, {"Word", HF_REGEX_WORD}, {"BracketWord", 0, BRACKET_WORD}, {"Digit", HF_REGEX_DIGIT},
+  {"XDigit", 0, 0, "0123456789abcdefABCDEF"}, {"Any", 0, UINT64_MAX & ~(REST | BRACKET_WORD)},
 };
 
 /* Case, blanks, _ and - do not count in names. */
@@ -70,6 +71,8 @@ static bool has_property(const Property *p, uint32_t code) {
   if (p->ascii) return code && code < 0x80 && strchr(p->ascii, (int)code);
   uint64_t category = (uint64_t)1 << utf8proc_category((utf8proc_int32_t)code);
   if (p->categories == REST) return (set & HF_REGEX_L) && !(set & (HF_REGEX_LU | HF_REGEX_LL)) && !(category & (CAT(LT) | CAT(LM)));
+  bool small = code == 0xB2 || code == 0xB3 || code == 0xB9 || (code >= 0xBC && code <= 0xBE);
+  if (p->categories == BRACKET_WORD) return (set & HF_REGEX_WORD) && !small;
   return category & p->categories;
 }
 

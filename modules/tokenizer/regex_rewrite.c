@@ -60,8 +60,8 @@ static bool escaped_character(Rewriter *r, char letter, uint32_t *code, bool *fa
 }
 
 /* \p{L}, \P{L}, \p{^L}, \s, \d, \w, \h and their capitals; r->at is behind the letter. */
-static bool add_escaped_class(Rewriter *r, char letter, HfCodeSet *set) {
-  static const char *const names[] = {"sSpace", "dDigit", "wWord", "hXDigit"};
+static bool add_escaped_class(Rewriter *r, char letter, bool brackets, HfCodeSet *set) {
+  const char *const names[] = {"sSpace", "dDigit", brackets ? "wBracketWord" : "wWord", "hXDigit"};
   bool negate = letter >= 'A' && letter <= 'Z';
   for (int i = 0; i < 4; i++)
     if (names[i][0] == (letter | 32)) return hf_code_set_add_property(set, names[i] + 1, strlen(names[i] + 1), negate, r->err);
@@ -86,11 +86,12 @@ static bool add_posix(Rewriter *r, HfCodeSet *set) {
   bool negate = take(r, "^");
   const char *name = r->at, *stop = memmem(name, (size_t)(r->end - name), ":]", 2);
   static const char *const known[] = {"space", "digit", "word", "xdigit", "cntrl"};
+  static const char *const names[] = {"Space", "Digit", "BracketWord", "XDigit", "Cntrl"};
   for (int i = 0; stop && i < 5; i++) {
     size_t size = strlen(known[i]);
     if ((size_t)(stop - name) != size || memcmp(name, known[i], size)) continue;
     r->at = stop + 2;
-    return hf_code_set_add_property(set, name, size, negate, r->err);
+    return hf_code_set_add_property(set, names[i], strlen(names[i]), negate, r->err);
   }
   return unsupported(r, name - 2, stop ? (size_t)(stop - name) + 4 : 8);
 }
@@ -111,7 +112,7 @@ static bool read_class_item(Rewriter *r, HfCodeSet *set, uint32_t *code, bool *w
   const char *escape = r->at;
   char letter = r->at[1];
   r->at += 2;
-  if (is_class_letter(letter)) return add_escaped_class(r, letter, set);
+  if (is_class_letter(letter)) return add_escaped_class(r, letter, true, set);
   bool failed;
   *whole = false;
   if (letter == 'b') return *code = '\b', true;
@@ -177,7 +178,7 @@ static bool put_brackets(Rewriter *r) {
 
 static bool put_escaped_class(Rewriter *r, char letter) {
   HfCodeSet *set = new_set(r);
-  bool done = set && add_escaped_class(r, letter, set) && put_set(r, set);
+  bool done = set && add_escaped_class(r, letter, false, set) && put_set(r, set);
   hf_free(set);
   return done;
 }
