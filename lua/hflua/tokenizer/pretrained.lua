@@ -113,10 +113,16 @@ local function plain_options(self)
   return prepared
 end
 
+-- Fields that calls depend on beside their options.
+local call_settings = { "padding_side", "truncation_side", "model_max_length", "split_special_tokens", "model_input_names", "pad_token_type_id" }
+
 -- The options of the last call when these are the same: checking them takes longer than a short text.
 local function last_options(self, given, has_pair)
   local last, count = rawget(self, "_last"), 0
   if not last or last.has_pair ~= has_pair then return nil end
+  for _, name in ipairs(call_settings) do
+    if rawget(self, name) ~= last.settings[name] then return nil end
+  end
   for name, value in next, given do
     if last.given[name] ~= value then return nil end
     count = count + 1
@@ -125,9 +131,10 @@ local function last_options(self, given, has_pair)
 end
 
 local function remember_options(self, given, has_pair, prepared)
-  local copy, count = {}, 0
+  local copy, count, settings = {}, 0, {}
   for name, value in next, given do copy[name], count = value, count + 1 end
-  rawset(self, "_last", { given = copy, count = count, has_pair = has_pair, prepared = prepared })
+  for _, name in ipairs(call_settings) do settings[name] = rawget(self, name) end
+  rawset(self, "_last", { given = copy, count = count, settings = settings, has_pair = has_pair, prepared = prepared })
 end
 
 local function encode(self, text, pair, o, extra_flags)
