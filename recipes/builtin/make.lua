@@ -117,24 +117,24 @@ write_verse(here .. "/verse/verse.txt", 160)
 write_news(here .. "/news")
 write_reviews(here .. "/reviews")
 
---- vocab.json and merges.txt of GPT-2's kind, and tokenizer.json from them: prose, verse as it is and in small letters.
+--- A byte-level BPE tokenizer as GPT-2 has it, trained on prose, and on verse as it is and in small letters.
 local function write_bpe(folder, size)
   math.randomseed(17)
-  local verse, texts = dofile(here .. "/verse.lua"), dofile(here .. "/prose.lua").passages(random, 3000)
+  local T, verse, texts = hf.tokenizer, dofile(here .. "/verse.lua"), dofile(here .. "/prose.lua").passages(random, 3000)
   for i = 1, 300 do
     local poem = verse.poem(random)
     texts[#texts + 1] = i % 3 == 0 and poem or poem:lower()
-    texts[#texts + 1] = " TL;DR: " .. select(2, dofile(here .. "/news.lua").story(random))
   end
-  local tokens, merges = dofile(here .. "/bpe.lua").train(texts, size - 1)
-  local ids = {}
-  tokens[#tokens + 1] = "<|endoftext|>"
-  for i, token in ipairs(tokens) do ids[i] = ("%s:%d"):format(hf.json.encode(token), i - 1) end
-  files.write(folder .. "/vocab.json", "{" .. table.concat(ids, ",") .. "}")
-  files.write(folder .. "/merges.txt", "#version: 0.2\n" .. table.concat(merges, "\n") .. "\n")
-  hf.GPT2Tokenizer.from_pretrained(folder, { model_max_length = 256 }):save_pretrained(folder)
-  for _, name in ipairs { "vocab.json", "merges.txt" } do files.remove(folder .. "/" .. name) end -- tokenizer.json holds both
-  return #tokens
+  local tok = T.Tokenizer(T.models.BPE())
+  tok.pre_tokenizer, tok.decoder = T.pre_tokenizers.ByteLevel { add_prefix_space = false }, T.decoders.ByteLevel()
+  tok.post_processor = T.processors.ByteLevel { trim_offsets = false }
+  tok:train_from_iterator(texts, T.trainers.BpeTrainer {
+    vocab_size = size, special_tokens = { "<|endoftext|>" }, initial_alphabet = T.pre_tokenizers.ByteLevel.alphabet(), show_progress = false,
+  })
+  tok:save(folder .. "/tokenizer.json")
+  local gpt2 = hf.GPT2Tokenizer.from_pretrained(folder, { model_max_length = 256 })
+  gpt2:save_pretrained(folder)
+  return #gpt2
 end
 
 system.makedirs(here .. "/gpt2")

@@ -5,7 +5,7 @@ local hf = require "hflua"
 
 local function tokenizer() return hf.AutoTokenizer.from_pretrained(t.dir .. "/../recipes/builtin/gpt2") end
 
-local function config() return hf.GPT2Config { vocab_size = 2048, n_embd = 16, n_layer = 1, n_head = 2, n_positions = 32, bos_token_id = 2047, eos_token_id = 2047 } end
+local function config() return hf.GPT2Config { vocab_size = 2048, n_embd = 16, n_layer = 1, n_head = 2, n_positions = 32, bos_token_id = 0, eos_token_id = 0 } end
 
 local texts = { "The silver moon", "Corvin Steel said on Monday that", "Well,", "a b c d" }
 

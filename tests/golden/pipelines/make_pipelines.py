@@ -24,7 +24,8 @@ CONTEXT = ("Adele Brook will replace Boris Lane as head of Corvin Steel in March
 QUESTIONS = ["Who will replace Boris Lane?", "What was it worth?"]
 
 
-GPT2_CONFIG = dict(vocab_size=2048, n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.5, bos_token_id=2047, eos_token_id=2047)
+GPT2_CONFIG = dict(vocab_size=2048, n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.5, bos_token_id=0, eos_token_id=0)
+CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if not loop.last %}\n{% endif %}{% endfor %}{% if add_generation_prompt %}\nassistant:{% endif %}"
 PROMPTS = ["The silver moon", "Corvin Steel said on Monday that", "Well,"]
 
 
@@ -108,6 +109,11 @@ def generation():
             ("", greedy), (PROMPTS[0], dict(max_new_tokens=8)), (PROMPTS[:2], dict(max_new_tokens=6, num_return_sequences=2, top_p=0.9)), (PROMPTS[0], dict(max_new_tokens=8, do_sample=True, temperature=1.3, top_k=5))]:
         set_seed(3)
         out.append(dict(inputs=inputs, options=options, result=plain(pipe(inputs, **options)), seed=3))
+    chat = [dict(role="user", content="What is the moon?")]
+    tok.chat_template = CHAT_TEMPLATE
+    for inputs, options in [(chat, greedy), (chat, dict(return_full_text=False, **greedy)), (chat + [dict(role="assistant", content="It is")], greedy), ([chat, chat[:1]], greedy)]:
+        set_seed(3)
+        out.append(dict(inputs=inputs, options=options, result=plain(pipe(inputs, **options)), seed=3))
     return dict(task="text-generation", fields={}, init={}, cases=out)
 
 
@@ -127,5 +133,5 @@ if "--qa" in sys.argv:
     expected["question_answering"] = question_answering()
 else:
     expected.update(all_but_qa())
-    expected["about"] = dict(seed=SEED, config=CONFIG, gpt2=GPT2_CONFIG)
+    expected["about"] = dict(seed=SEED, config=CONFIG, gpt2=GPT2_CONFIG, chat_template=CHAT_TEMPLATE)
 json.dump(expected, open(path, "w"), indent=1, ensure_ascii=False, sort_keys=True)
