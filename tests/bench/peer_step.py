@@ -1,6 +1,10 @@
 """PyTorch's side of step.lua: one training step of the same model; prints one JSON line.
 
+<<<<<<< HEAD
     peer_step.py [--model bert-base|minilm|gpt2] [--batch 16] [--length 128] [--padded_to 0] [--steps 6] [--dropout 0.1]
+=======
+    peer_step.py [--model bert-base|minilm] [--batch 16] [--length 128] [--padded_to 0] [--steps 6] [--dropout 0.1] [--dtype fp32|bf16]
+>>>>>>> 06eb1ac (Time steps and products in bfloat16 too; document the conversions of a module)
 """
 import argparse
 import json
@@ -13,7 +17,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
 parser = argparse.ArgumentParser()
-for name, default in dict(model="bert-base", batch=16, length=128, padded_to=0, steps=6, dropout=0.1).items():
+for name, default in dict(model="bert-base", batch=16, length=128, padded_to=0, steps=6, dropout=0.1, dtype="fp32").items():
     parser.add_argument("--" + name, type=type(default), default=default)
 o = parser.parse_args()
 total = max(o.padded_to, o.length)
@@ -37,7 +41,9 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, fused=True)
 times = []
 for _ in range(o.steps + 2):
     start = time.perf_counter()
-    model(**batch).loss.backward()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=o.dtype == "bf16"):
+        loss = model(**batch).loss
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()
