@@ -15,6 +15,10 @@ HfDevice *hf_device_cpu(void) {
   return &cpu;
 }
 
+static HfDevice *chosen;
+HfDevice *hf_device_default(void) { return chosen ? chosen : hf_device_cpu(); }
+void hf_device_set_default(HfDevice *device) { chosen = device; }
+
 /* ---- the back end */
 
 enum { WHY_SIZE = 384 };
@@ -101,4 +105,10 @@ HfDevice *hf_device_find(const char *name, HfError *err) {
   if (!strcmp(name, "cpu") || !strcmp(name, "cpu:0")) return hf_device_cpu();
   if (index >= 0) return find_cuda(name, index, err);
   return hf_error_set(err, "device '%s': expected 'cpu', 'cuda' or 'cuda:N'", name), NULL;
+}
+
+int64_t hf_device_live_bytes(void) {
+  int64_t bytes = cpu.bytes;
+  for (int i = 0; i < CUDA_MOST; i++) bytes += cuda_devices[i].device.bytes;
+  return bytes;
 }

@@ -146,7 +146,7 @@ static void pace_collector(lua_State *L) {
   if (hf_storage_allocated() - collected_at < limit) return;
   lua_gc(L, LUA_GCCOLLECT);
   collected_at = hf_storage_allocated();
-  uint64_t live = (uint64_t)hf_device_cpu()->bytes / 2;
+  uint64_t live = (uint64_t)hf_device_live_bytes() / 2;
   uint64_t lua_heap = (uint64_t)lua_gc(L, LUA_GCCOUNT) << 14; /* 16 times its bytes: a collection walks all of it */
   limit = 32 << 20;
   if (limit < live) limit = live;

@@ -310,7 +310,7 @@ HfTensor *hf_where(HfTensor *condition, HfTensor *a, HfTensor *b, HfError *err) 
   HfLayout layout;
   char x[HF_DESCRIPTION_SIZE], y[HF_DESCRIPTION_SIZE];
   if (!condition || !a || !b || !hf_expect_dtype("where", "condition", condition, HF_BOOL, err) ||
-      !common_shape("where", a, b, &ndim, shape, err))
+      !common_shape("where", a, b, &ndim, shape, err) || !hf_same_device("where", condition, a, err))
     return NULL;
   if (!hf_shape_broadcast(ndim, shape, condition->ndim, condition->shape, &ndim, shape))
     return hf_error_set(err, "where: the condition %s does not broadcast with %s",

@@ -34,7 +34,9 @@ static const HfOperation index_select_operation = {"index_select", index_select_
 HfTensor *hf_index_select(HfTensor *x, int64_t dim, HfTensor *index, HfError *err) {
   int64_t outer, n, inner, bad = 0, shape[HF_MAX_DIMS];
   char text[HF_DESCRIPTION_SIZE];
-  if (!x || !index || !hf_check_dim("index_select", &dim, x->ndim, err)) return NULL;
+  if (!x || !index || !hf_check_dim("index_select", &dim, x->ndim, err) ||
+      !hf_same_device("index_select", x, index, err))
+    return NULL;
   if (index->ndim > 1)
     return hf_error_set(err, "index_select: index: expected 1 dim, found %s",
                         hf_tensor_describe(index, text)),
@@ -77,7 +79,7 @@ static bool index_layout(HfLayout *l, const HfTensor *table, int table_operand, 
 
 static bool check_index_shape(const char *op, const HfTensor *x, const HfTensor *index, HfError *err) {
   char a[HF_DESCRIPTION_SIZE], b[HF_DESCRIPTION_SIZE];
-  if (x->ndim == index->ndim) return true;
+  if (x->ndim == index->ndim) return hf_same_device(op, x, index, err);
   return hf_error_set(err, "%s: index %s must have as many dims as %s", op, hf_tensor_describe(index, a),
                       hf_tensor_describe(x, b));
 }

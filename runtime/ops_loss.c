@@ -73,7 +73,7 @@ static bool check_loss(const HfTensor *logits, const HfTensor *labels, const HfT
                         hf_tensor_describe(weight, a), classes);
   if (!(smoothing >= 0 && smoothing <= 1))
     return hf_error_set(err, "cross_entropy: label_smoothing must be in 0 .. 1, found %g", smoothing);
-  return hf_same_device("cross_entropy", logits, labels, err);
+  return hf_same_device("cross_entropy", logits, labels, err) && (!weight || hf_same_device("cross_entropy", logits, weight, err));
 }
 
 /* logits (N, V) float32 contiguous, labels (N) int64 contiguous */

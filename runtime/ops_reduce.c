@@ -77,16 +77,15 @@ static HfTensor *extreme_share(HfTensor *x, HfTensor *y, const Plan *p, HfError 
 }
 
 /* prod / x where no factor is 0; else by leaving each factor out (exact, and rows with zeros are rare and
- * short). */
+ * short): on the host. */
 static HfTensor *product_of_others(HfTensor *x, const Plan *p, HfError *err) {
-  HfTensor *out = hf_empty_like(x, err);
   int64_t outer, n, inner;
-  if (!out || hf_tensor_device(x) != hf_device_cpu() || p->count != 1) {
-    if (out) hf_error_set(err, "prod: the gradient needs one dim on the cpu");
-    return hf_then(out, NULL);
-  }
+  if (p->count != 1) return hf_error_set(err, "prod: the gradient needs one dim"), NULL;
+  HfTensor *host = hf_to_device(x, hf_device_cpu(), err), *out = host ? hf_empty_like(host, err) : NULL;
+  host = hf_then(host, hf_contiguous(host, err));
+  if (!out || !host) return hf_tensor_release(host), hf_then(out, NULL);
   hf_split_at(x, p->dims[0], &outer, &n, &inner);
-  const float *in = hf_tensor_data(x);
+  const float *in = hf_tensor_data(host);
   float *o = hf_tensor_data(out);
   for (int64_t row = 0; row < outer * inner; row++) {
     int64_t base = row / inner * n * inner + row % inner;
@@ -97,7 +96,8 @@ static HfTensor *product_of_others(HfTensor *x, const Plan *p, HfError *err) {
       o[base + i * inner] = (float)product;
     }
   }
-  return out;
+  hf_tensor_release(host);
+  return hf_then(out, hf_to_device(out, hf_tensor_device(x), err));
 }
 
 /* d y / d x broadcast to x, without the upstream gradient; NULL for sum. */

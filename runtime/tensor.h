@@ -28,6 +28,10 @@ typedef struct HfDevice {
 } HfDevice;
 
 HfDevice *hf_device_cpu(void);
+/* Where tensors are made when nothing else is said: the CPU until it is set. */
+HfDevice *hf_device_default(void);
+void hf_device_set_default(HfDevice *device);
+int64_t hf_device_live_bytes(void); /* held by live storages of all devices */
 /* "cpu", "cuda", "cuda:1"; NULL with the reason when there is no such device. */
 HfDevice *hf_device_find(const char *name, HfError *err);
 bool hf_cuda_is_available(void);

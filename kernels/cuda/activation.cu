@@ -14,7 +14,7 @@ struct Backward {
 template <class T> __global__ void backward_kernel(T *dpre, float *sums, const T *dout, const T *pre, Backward b) {
   int64_t column = (int64_t)blockIdx.x * COLUMNS + threadIdx.x, first = blockIdx.y * b.group_rows;
   if (column >= b.columns) return;
-  float sum = 0;
+  double sum = 0;
   for (int64_t row = first; row < hf_min(b.rows, first + b.group_rows); row++) {
     int64_t at = row * b.columns + column;
     float g = hf_get(dout[at]);
@@ -24,14 +24,14 @@ template <class T> __global__ void backward_kernel(T *dpre, float *sums, const T
     }
     sum += g;
   }
-  if (sums) sums[blockIdx.y * b.columns + column] = sum;
+  if (sums) sums[blockIdx.y * b.columns + column] = (float)sum;
 }
 
 __global__ void join_sums_kernel(float *dbias, const float *sums, int64_t groups, int64_t columns, float beta) {
   HF_EACH(j, columns) {
-    float total = 0;
+    double total = 0;
     for (int64_t g = 0; g < groups; g++) total += sums[g * columns + j];
-    dbias[j] = beta == 0 ? total : beta * dbias[j] + total;
+    dbias[j] = beta == 0 ? (float)total : beta * dbias[j] + (float)total;
   }
 }
 

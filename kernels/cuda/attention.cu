@@ -12,23 +12,26 @@ enum { TILE = 32, THREADS = 4 * TILE, DIM_MAX = 256 };
 
 /* ---- tables */
 
+static int32_t rows_of(const HfAttention *a, int64_t b, bool over_keys) { return over_keys ? hf_key_count(a, b) : a->cu_q[b + 1] - a->cu_q[b]; }
+
+/* One table: cu_q (B + 1), first key and number of keys of each sequence, then sequence and first row of each tile. */
 int64_t hf_attention_task(HfAttentionTask *out, const HfAttention *a, int tile_rows, bool over_keys) {
-  const int32_t *cu = over_keys ? a->cu_k : a->cu_q;
   int64_t tiles = 0, B = a->sequences;
-  for (int64_t b = 0; b < B; b++) tiles += hf_ceil_div(cu[b + 1] - cu[b], tile_rows);
-  size_t count = (size_t)(2 * (B + 1) + 2 * tiles);
-  int32_t *table = (int32_t *)malloc(count * sizeof *table), *of = table + 2 * (B + 1), *row = of + tiles;
+  for (int64_t b = 0; b < B; b++) tiles += hf_ceil_div(rows_of(a, b, over_keys), tile_rows);
+  size_t count = (size_t)(3 * B + 1 + 2 * tiles);
+  int32_t *table = (int32_t *)malloc(count * sizeof *table), *first = table + B + 1, *of = first + 2 * B, *row = of + tiles;
   if (!table) return -1;
   memcpy(table, a->cu_q, (size_t)(B + 1) * sizeof *table);
-  memcpy(table + B + 1, a->cu_k, (size_t)(B + 1) * sizeof *table);
-  for (int64_t b = 0; b < B; b++)
-    for (int32_t r = 0; r < cu[b + 1] - cu[b]; r += tile_rows) *of++ = (int32_t)b, *row++ = r;
+  for (int64_t b = 0; b < B; b++) {
+    first[b] = a->cu_k[b], first[B + b] = hf_key_count(a, b);
+    for (int32_t r = 0; r < rows_of(a, b, over_keys); r += tile_rows) *of++ = (int32_t)b, *row++ = r;
+  }
   const int32_t *device = (const int32_t *)hf_cuda_upload(table, count * sizeof *table);
   free(table);
   if (!device) return -1;
   *out = HfAttentionTask{(int)a->heads, (int)a->kv_heads, (int)a->head_dim, a->causal, (int)B, tile_rows, a->scale, a->dropout > 0,
                          hf_dropout_of(a->dropout, a->dropout_key), a->q_stride, a->k_stride, a->v_stride, a->out_stride,
-                         device, device + B + 1, device + 2 * (B + 1), device + 2 * (B + 1) + tiles};
+                         device, device + B + 1, device + 2 * B + 1, device + 3 * B + 1, device + 3 * B + 1 + tiles};
   return tiles;
 }
 
@@ -248,7 +251,7 @@ template <class T, int PER> static HfStatus backward(T *dq, T *dk, T *dv, const 
 static bool is_served(const HfAttention *a) {
   if (!hf_is_float(a->dtype) || a->head_dim > DIM_MAX || a->heads > 65535) return false;
   for (int64_t b = 0; b < a->sequences && a->dropout > 0; b++)
-    if (a->cu_k[b + 1] - a->cu_k[b] >= HF_DROPOUT_KEYS) return false;
+    if (hf_key_count(a, b) >= HF_DROPOUT_KEYS) return false;
   return true;
 }
 

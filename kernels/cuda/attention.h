@@ -12,7 +12,8 @@ struct HfAttentionTask {
   bool drops;
   HfDropout dropout;
   int64_t q_stride, k_stride, v_stride, out_stride;
-  const int32_t *cu_q, *cu_k;        /* (sequences + 1) */
+  const int32_t *cu_q;               /* (sequences + 1) */
+  const int32_t *key_first, *key_count; /* (sequences) */
   const int32_t *sequence_of_tile;   /* (tiles) */
   const int32_t *row_of_tile;        /* (tiles): first row within the sequence */
 };
@@ -26,7 +27,7 @@ struct HfAttentionTile {
 
 static __device__ __forceinline__ HfAttentionTile hf_attention_tile(const HfAttentionTask &a, int tile) {
   int s = a.sequence_of_tile[tile];
-  return HfAttentionTile{s, a.row_of_tile[tile], a.cu_q[s], a.cu_k[s], a.cu_q[s + 1] - a.cu_q[s], a.cu_k[s + 1] - a.cu_k[s]};
+  return HfAttentionTile{s, a.row_of_tile[tile], a.cu_q[s], a.key_first[s], a.cu_q[s + 1] - a.cu_q[s], a.key_count[s]};
 }
 
 /* How many keys, from the first, query i of the sequence sees. */
@@ -47,6 +48,8 @@ static __device__ __forceinline__ int hf_first_query(const HfAttentionTask &a, c
 static __device__ __forceinline__ float hf_attention_factor(const HfAttentionTask &a, int64_t row, int head, int key) {
   return a.drops ? a.dropout(1.0f, ((uint64_t)(row * a.heads + head) << 20) + (uint64_t)key) : 1.0f;
 }
+
+static inline int32_t hf_key_count(const HfAttention *a, int64_t b) { return a->key_count ? a->key_count[b] : a->cu_k[b + 1] - a->cu_k[b]; }
 
 /* ---- on the host (attention.cu): tables uploaded; tiles over queries or over keys. The number of tiles, or -1 without
  * memory. */

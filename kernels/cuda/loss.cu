@@ -23,7 +23,7 @@ template <class T> static __device__ float row_lse(const T *x, int64_t V) {
   }
   float all = hf_block_largest(top);
   float total = hf_block_sum(top == -INFINITY ? 0.0f : sum * expf(top - all));
-  return all + logf(total);
+  return (float)(all + log((double)total));
 }
 
 /* sum over v of weight[v] * -logp[v] */

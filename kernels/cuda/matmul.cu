@@ -26,7 +26,7 @@ static HfStatus finish(const HfMatmul *m, HfProductDone done) {
   void *pre = done.activation ? nullptr : m->pre;
   Epilogue e = {m->m, m->n, m->batch, m->ldc, m->stride_c, done.activation ? HF_ACT_NONE : m->activation};
   if (!bias && !pre && e.activation == HF_ACT_NONE) return hf_cuda_status();
-  HF_FLOAT_SWITCH(m->dtype, HF_LAUNCH(epilogue_kernel<T>, hf_grid(e.m * e.n * e.batch), HF_BLOCK, 0, hf_cuda_stream(), (T *)m->c, (T *)pre, (const T *)bias, e))
+  HF_FLOAT_SWITCH(hf_result_dtype(m), HF_LAUNCH(epilogue_kernel<T>, hf_grid(e.m * e.n * e.batch), HF_BLOCK, 0, hf_cuda_stream(), (T *)m->c, (T *)pre, (const T *)bias, e))
   return hf_cuda_status();
 }
 
@@ -40,7 +40,7 @@ template <class T> __global__ void scale_kernel(T *c, Epilogue e, float beta) {
 
 static HfStatus scale_matrix(const HfMatmul *m) {
   Epilogue e = {m->m, m->n, m->batch, m->ldc, m->stride_c, HF_ACT_NONE};
-  HF_FLOAT_SWITCH(m->dtype, HF_LAUNCH(scale_kernel<T>, hf_grid(e.m * e.n * e.batch), HF_BLOCK, 0, hf_cuda_stream(), (T *)m->c, e, m->beta))
+  HF_FLOAT_SWITCH(hf_result_dtype(m), HF_LAUNCH(scale_kernel<T>, hf_grid(e.m * e.n * e.batch), HF_BLOCK, 0, hf_cuda_stream(), (T *)m->c, e, m->beta))
   return HF_OK;
 }
 

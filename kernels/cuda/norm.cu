@@ -105,22 +105,22 @@ template <class T> __global__ void layer_norm_backward_kernel(T *dsum, T *dx, co
 template <class T> __global__ void weight_sums_kernel(float *sums, const T *dy, const T *sum, NormBackward c, int64_t group_rows) {
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, group = blockIdx.y;
   if (i >= c.C) return;
-  float weight = 0, bias = 0;
+  double weight = 0, bias = 0;
   for (int64_t row = group * group_rows; row < hf_min(c.N, (group + 1) * group_rows); row++) {
     float d = hf_get(dy[row * c.C + i]);
     weight += d * ((hf_get(sum[row * c.C + i]) - (c.mean ? c.mean[row] : 0.0f)) * c.rstd[row]);
     bias += d;
   }
-  sums[group * 2 * c.C + i] = weight;
-  sums[(group * 2 + 1) * c.C + i] = bias;
+  sums[group * 2 * c.C + i] = (float)weight;
+  sums[(group * 2 + 1) * c.C + i] = (float)bias;
 }
 
 __global__ void add_groups_kernel(float *dweight, float *dbias, const float *sums, int64_t groups, int64_t C) {
   HF_EACH(i, C) {
-    float weight = 0, bias = 0;
+    double weight = 0, bias = 0;
     for (int64_t g = 0; g < groups; g++) weight += sums[g * 2 * C + i], bias += sums[(g * 2 + 1) * C + i];
-    if (dweight) dweight[i] += weight;
-    if (dbias) dbias[i] += bias;
+    if (dweight) dweight[i] += (float)weight;
+    if (dbias) dbias[i] += (float)bias;
   }
 }
 

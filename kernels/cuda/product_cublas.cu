@@ -9,7 +9,7 @@
 /* What decides the algorithm. No padding inside, so that kinds compare byte by byte. */
 struct Kind {
   int64_t m, n, k, batch, lda, ldb, ldc, stride_a, stride_b, stride_c;
-  int32_t dtype, transpose_a, transpose_b, epilogue, alignment, has_beta;
+  int32_t dtype, result_dtype, transpose_a, transpose_b, epilogue, alignment;
 };
 
 struct Plan {
@@ -65,7 +65,7 @@ static cublasLtEpilogue_t epilogue_of(const HfMatmul *m, HfProductDone *done) {
 
 static Kind kind_of(const HfMatmul *m, cublasLtEpilogue_t epilogue) {
   return Kind{m->m, m->n, m->k, m->batch, m->lda, m->ldb, m->ldc, m->stride_a, m->stride_b, m->stride_c,
-              m->dtype, m->transpose_a, m->transpose_b, (int32_t)epilogue, alignment_of(m), m->beta != 0};
+              m->dtype, hf_result_dtype(m), m->transpose_a, m->transpose_b, (int32_t)epilogue, alignment_of(m)};
 }
 
 static uint64_t hash_of(const Kind *kind) {
@@ -80,9 +80,9 @@ template <class T> static bool set(cublasLtMatmulDesc_t d, cublasLtMatmulDescAtt
 }
 
 /* A matrix stored in `rows` rows of `columns`, seen column-major. */
-static bool make_layout(cublasLtMatrixLayout_t *out, const Kind *k, int64_t rows, int64_t columns, int64_t ld, int64_t stride) {
+static bool make_layout(cublasLtMatrixLayout_t *out, const Kind *k, int32_t dtype, int64_t rows, int64_t columns, int64_t ld, int64_t stride) {
   int32_t batch = (int32_t)k->batch;
-  if (cublasLtMatrixLayoutCreate(out, type_of((HfDtype)k->dtype), (uint64_t)columns, (uint64_t)rows, ld) != CUBLAS_STATUS_SUCCESS) return false;
+  if (cublasLtMatrixLayoutCreate(out, type_of((HfDtype)dtype), (uint64_t)columns, (uint64_t)rows, ld) != CUBLAS_STATUS_SUCCESS) return false;
   if (batch == 1) return true;
   return cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch) == CUBLAS_STATUS_SUCCESS &&
          cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride) == CUBLAS_STATUS_SUCCESS;
@@ -95,7 +95,7 @@ static bool make_operation(Plan *p) {
   bool ok = set(p->operation, CUBLASLT_MATMUL_DESC_TRANSA, k->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N) &&
             set(p->operation, CUBLASLT_MATMUL_DESC_TRANSB, k->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N) &&
             set(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, (cublasLtEpilogue_t)k->epilogue);
-  if (ok && k->epilogue != CUBLASLT_EPILOGUE_DEFAULT) ok = set(p->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of((HfDtype)k->dtype));
+  if (ok && k->epilogue != CUBLASLT_EPILOGUE_DEFAULT) ok = set(p->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of((HfDtype)k->result_dtype));
   if (ok && k->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS) ok = set(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, k->ldc);
   return ok;
 }
@@ -122,8 +122,8 @@ static void make_plan(Plan *p, const Kind *k) {
   *p = Plan{*k, true, false, nullptr, nullptr, nullptr, nullptr, {}};
   int64_t a_rows = k->transpose_a ? k->k : k->m, a_columns = k->transpose_a ? k->m : k->k;
   int64_t b_rows = k->transpose_b ? k->n : k->k, b_columns = k->transpose_b ? k->k : k->n;
-  p->works = make_operation(p) && make_layout(&p->a, k, a_rows, a_columns, k->lda, k->stride_a) &&
-             make_layout(&p->b, k, b_rows, b_columns, k->ldb, k->stride_b) && make_layout(&p->c, k, k->m, k->n, k->ldc, k->stride_c) &&
+  p->works = make_operation(p) && make_layout(&p->a, k, k->dtype, a_rows, a_columns, k->lda, k->stride_a) &&
+             make_layout(&p->b, k, k->dtype, b_rows, b_columns, k->ldb, k->stride_b) && make_layout(&p->c, k, k->result_dtype, k->m, k->n, k->ldc, k->stride_c) &&
              choose_algorithm(p);
 }
 

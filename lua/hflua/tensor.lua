@@ -17,6 +17,8 @@ tensor.is_tensor = define.is_tensor
 
 --- The name of a device as tensors show it ("cpu", "cuda:0"); an error when there is none.
 tensor.device = core.device
+--- set_default_device(name): where tensors are made when no device is given; get_default_device() tells it.
+tensor.set_default_device, tensor.get_default_device = core.set_default_device, core.get_default_device
 --- GPUs: the same as hf.cuda.
 tensor.cuda = require "hflua.cuda"
 

@@ -155,7 +155,7 @@ static int create_tensor(lua_State *L) {
   luaL_checkany(L, 1);
   lua_settop(L, 2);
   HfTensor *source = hfL_test_tensor(L, 1), **box = hfL_new_tensor(L);
-  HfDevice *device = hfL_opt_device(L, 2, "device", source ? hf_tensor_device(source) : hf_device_cpu());
+  HfDevice *device = hfL_opt_device(L, 2, "device", source ? hf_tensor_device(source) : hf_device_default());
   Nested n = {.L = L, .dtype = HF_DTYPE_COUNT};
   bool done;
   if (source) {
@@ -202,14 +202,14 @@ static double value_number(HfCall *c, int slot) {
 static bool run_filled(HfCall *c, HfError *err) {
   int64_t shape[HF_MAX_DIMS];
   int ndim = hf_call_sizes(c, 0, shape);
-  return return_new(c, hf_tensor_full(dtype_or(c, 1, HF_FLOAT32), ndim, shape, c->op->code, device_or(c, 2, hf_device_cpu()), err), 3);
+  return return_new(c, hf_tensor_full(dtype_or(c, 1, HF_FLOAT32), ndim, shape, c->op->code, device_or(c, 2, hf_device_default()), err), 3);
 }
 
 static bool run_full(HfCall *c, HfError *err) {
   int64_t shape[HF_MAX_DIMS];
   int ndim = hf_call_sizes(c, 0, shape);
   HfDtype dtype = dtype_or(c, 2, value_dtype(c, 1));
-  return return_new(c, hf_tensor_full(dtype, ndim, shape, value_number(c, 1), device_or(c, 3, hf_device_cpu()), err), 4);
+  return return_new(c, hf_tensor_full(dtype, ndim, shape, value_number(c, 1), device_or(c, 3, hf_device_default()), err), 4);
 }
 
 static bool run_filled_like(HfCall *c, HfError *err) {
@@ -235,7 +235,7 @@ static bool run_arange(HfCall *c, HfError *err) {
   double count = ceil((stop - start) / step);
   if (!(count < 0x1p53)) hf_call_error(c, !one, "expected a finite end, found %g", stop);
   int64_t n = count > 0 ? (int64_t)count : 0;
-  HfTensor *t = hf_tensor_empty(dtype_or(c, 3, whole ? HF_INT64 : HF_FLOAT32), 1, &n, device_or(c, 4, hf_device_cpu()), err);
+  HfTensor *t = hf_tensor_empty(dtype_or(c, 3, whole ? HF_INT64 : HF_FLOAT32), 1, &n, device_or(c, 4, hf_device_default()), err);
   if (t && n && hf_tensor_kernels(t)->arange(hf_tensor_data(t), t->dtype, start, step, n) != HF_OK) {
     hf_error_set(err, "arange: no kernel for %s", hf_dtype_name(t->dtype));
     hf_tensor_release(t);
@@ -249,7 +249,7 @@ static bool run_linspace(HfCall *c, HfError *err) {
   double start = hf_call_number(c, 0), stop = hf_call_number(c, 1);
   int64_t n = hf_call_integer(c, 2);
   if (n < 0) hf_call_error(c, 2, "expected 0 or more, found %lld", (long long)n);
-  HfDevice *device = device_or(c, 3, hf_device_cpu());
+  HfDevice *device = device_or(c, 3, hf_device_default());
   HfTensor *host = hf_tensor_empty(HF_FLOAT32, 1, &n, hf_device_cpu(), err);
   if (!host) return false;
   float *out = hf_tensor_data(host);
@@ -262,7 +262,7 @@ static bool run_linspace(HfCall *c, HfError *err) {
 
 static bool run_eye(HfCall *c, HfError *err) {
   int64_t shape[2] = {hf_call_integer(c, 0), hf_call_integer_or(c, 1, hf_call_integer(c, 0))};
-  HfTensor *t = hf_tensor_zeros(dtype_or(c, 2, HF_FLOAT32), 2, shape, device_or(c, 3, hf_device_cpu()), err);
+  HfTensor *t = hf_tensor_zeros(dtype_or(c, 2, HF_FLOAT32), 2, shape, device_or(c, 3, hf_device_default()), err);
   if (!t) return false;
   int64_t diagonal = shape[0] < shape[1] ? shape[0] : shape[1], stride = shape[1] + 1;
   HfTensor *view = hf_tensor_view(t, t->offset, 1, &diagonal, &stride, err);
@@ -288,11 +288,13 @@ const HfLuaOp hf_lua_create_ops[] = {
 
 /* core.device(name) -> the name as tensors show it; an error when there is none. */
 static int create_device(lua_State *L) { return lua_pushstring(L, hfL_check_device(L, 1)->name), 1; }
-static int cuda_is_available(lua_State *L) { return lua_pushboolean(L, hf_cuda_is_available()), 1; }
-static int cuda_device_count(lua_State *L) { return lua_pushinteger(L, hf_cuda_device_count()), 1; }
+
+/* core.set_default_device(name): where tensors are made when nothing else is said. */
+static int set_default_device(lua_State *L) { return hf_device_set_default(hfL_check_device(L, 1)), 0; }
+static int get_default_device(lua_State *L) { return lua_pushstring(L, hf_device_default()->name), 1; }
 
 void hf_lua_open_create(lua_State *L) {
-  static const luaL_Reg functions[] = {{"tensor", create_tensor}, {"device", create_device}, {"cuda_is_available", cuda_is_available},
-                                       {"cuda_device_count", cuda_device_count}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"tensor", create_tensor}, {"device", create_device}, {"set_default_device", set_default_device},
+                                       {"get_default_device", get_default_device}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

@@ -76,7 +76,7 @@ static bool fill(HfTensor *t, bool normal, double mean, double std, HfRandom *ge
 static bool run_rand(HfCall *c, HfError *err) {
   int64_t shape[HF_MAX_DIMS];
   int ndim = hf_call_sizes(c, 0, shape);
-  HfTensor *t = new_tensor(c, 1, HF_FLOAT32, ndim, shape, hf_device_cpu(), err);
+  HfTensor *t = new_tensor(c, 1, HF_FLOAT32, ndim, shape, hf_device_default(), err);
   return t && return_filled(c, t, fill(t, c->op->code, 0, 1, generator_or_global(c, 4), err));
 }
 
@@ -90,7 +90,7 @@ static bool run_normal(HfCall *c, HfError *err) {
   int64_t shape[HF_MAX_DIMS];
   int ndim = hf_call_sizes(c, 2, shape);
   double mean = hf_call_number(c, 0), std = hf_call_number(c, 1);
-  HfTensor *t = new_tensor(c, 3, HF_FLOAT32, ndim, shape, hf_device_cpu(), err);
+  HfTensor *t = new_tensor(c, 3, HF_FLOAT32, ndim, shape, hf_device_default(), err);
   return t && return_filled(c, t, fill(t, true, mean, std, generator_or_global(c, 6), err));
 }
 
@@ -101,7 +101,7 @@ static bool run_randint(HfCall *c, HfError *err) {
   int ndim = hf_call_sizes(c, has_low ? 2 : 1, shape);
   int64_t low = has_low ? hf_call_integer(c, 0) : 0, high = hf_call_integer(c, has_low);
   if (low >= high) hf_call_error(c, has_low, "expected a number above %lld, found %lld", (long long)low, (long long)high);
-  HfTensor *t = new_tensor(c, 3, HF_INT64, ndim, shape, hf_device_cpu(), err);
+  HfTensor *t = new_tensor(c, 3, HF_INT64, ndim, shape, hf_device_default(), err);
   return t && return_filled(c, t, hf_random_integers_(t, low, high, generator_or_global(c, 6), err));
 }
 

@@ -32,7 +32,7 @@ function golden.close(actual, expected, limit, what)
     error(("%s: expected shape %s, found %s"):format(what, text(expected.shape), text(actual.shape)), 2)
   end
   if actual:numel() == 0 then return end
-  local worst = (actual:detach():float() - expected:float()):abs():max():item()
+  local worst = (actual:detach():cpu():float() - expected:cpu():float()):abs():max():item()
   if not (worst <= limit) then error(("%s: differs by %.3g (limit %.3g)"):format(what, worst, limit), 2) end
 end
 
@@ -42,7 +42,7 @@ function golden.close_where(actual, expected, mask, limit, what)
   if #shape < 2 or shape[1] ~= mask.shape[1] or shape[2] ~= mask.shape[2] then return golden.close(actual, expected, limit, what) end
   local m = mask:float()
   if #shape == 3 then m = m:unsqueeze(-1) end
-  golden.close(actual:detach() * m, expected * m, limit, what)
+  golden.close(actual:detach():cpu() * m:cpu(), expected:cpu() * m:cpu(), limit, what)
 end
 
 return golden

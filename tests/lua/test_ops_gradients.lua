@@ -281,7 +281,7 @@ for name in ([[tensor tensor_ core cuda device is_tensor no_grad enable_grad is_
   cpu cuda eq ne lt le gt ge any all argmax argmin argsort sign floor ceil round trunc nonzero one_hot unique bincount
   logical_and logical_or logical_xor logical_not isnan isinf isfinite floor_divide allclose equal
   rand randn rand_like randn_like randint randperm bernoulli multinomial normal manual_seed Generator default_generator initial_seed
-  seed get_rng_state set_rng_state]]):gmatch "%S+" do without_gradient[name] = true end
+  seed get_rng_state set_rng_state set_default_device get_default_device]]):gmatch "%S+" do without_gradient[name] = true end
 
 t.test("every operation has a case", function()
   local of_function = {}

@@ -32,7 +32,7 @@ static bool multiply(const HfMatmul *m, int64_t batch) {
       for (int64_t j = 0; j < m->n; j++) row[j] += a[i * m->k + p] * b[p * m->n + j];
     for (int64_t j = 0; j < m->n; j++) {
       int64_t at = batch * m->stride_c + i * m->ldc + j;
-      store(m->c, at, m->alpha * row[j] + (m->beta == 0 ? 0 : m->beta * load(m->c, at, m->dtype)), m->dtype);
+      store(m->c, at, m->alpha * row[j] + (m->beta == 0 ? 0 : m->beta * load(m->c, at, hf_result_dtype(m))), hf_result_dtype(m));
     }
   }
   free(a), free(b), free(row);

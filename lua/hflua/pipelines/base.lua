@@ -157,10 +157,10 @@ function Pipeline:own_part(x, i, length)
   return x[i]:narrow(0, self.tokenizer.padding_side == "left" and width - length or 0, length)
 end
 
---- What of the outputs belongs to row i of the batch: the logits, by default.
+--- What of the outputs belongs to row i of the batch, on the host: the logits, by default.
 function Pipeline:pick(outputs, i)
   if not outputs.logits then self:fail("%s gives no logits; expected a model for this task", self.model.__name) end
-  return outputs.logits[i]
+  return outputs.logits[i]:to("cpu")
 end
 
 --- Runs the model on a batch of rows and gives each its output.
