@@ -1,10 +1,6 @@
 """PyTorch's side of step.lua: one training step of the same model; prints one JSON line.
 
-<<<<<<< HEAD
-    peer_step.py [--model bert-base|minilm|gpt2] [--batch 16] [--length 128] [--padded_to 0] [--steps 6] [--dropout 0.1]
-=======
-    peer_step.py [--model bert-base|minilm] [--batch 16] [--length 128] [--padded_to 0] [--steps 6] [--dropout 0.1] [--dtype fp32|bf16]
->>>>>>> 06eb1ac (Time steps and products in bfloat16 too; document the conversions of a module)
+    peer_step.py [--model bert-base|minilm|gpt2] [--batch 16] [--length 128] [--padded_to 0] [--steps 6] [--dropout 0.1] [--dtype fp32|bf16]
 """
 import argparse
 import json

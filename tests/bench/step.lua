@@ -1,25 +1,11 @@
 --- Times one training step (forward, backward, clip, AdamW) of a model with random weights and ids; prints one JSON line.
-<<<<<<< HEAD
---   hflua tests/bench/step.lua [--model=bert-base|minilm|gpt2] [--batch=16] [--length=128] [--padded_to=0] [--steps=6]
-=======
---   hflua tests/bench/step.lua [--model=bert-base|minilm] [--batch=16] [--length=128] [--padded_to=0] [--steps=6] [--dtype=fp32|bf16]
->>>>>>> 06eb1ac (Time steps and products in bfloat16 too; document the conversions of a module)
+--   hflua tests/bench/step.lua [--model=bert-base|minilm|gpt2] [--batch=16] [--length=128] [--padded_to=0] [--steps=6] [--dtype=fp32|bf16]
 -- Every row has `length` real tokens, padded to `padded_to` when that is more.
 local hf = require "hflua"
 local system = require "hflua.core.system"
 local tensor, models, trainer = hf.tensor, hf.models, hf.trainer
 
-<<<<<<< HEAD
-local o = hf.parse_args { model = "bert-base", batch = 16, length = 128, padded_to = 0, steps = 6, dropout = 0.1 }
-=======
 local o = hf.parse_args { model = "bert-base", batch = 16, length = 128, padded_to = 0, steps = 6, dropout = 0.1, dtype = "fp32" }
-local sizes = { ["bert-base"] = { 12, 768, 12, 3072 }, minilm = { 6, 384, 12, 1536 } }
-local layers, width, heads, inner = table.unpack(sizes[o.model] or error("model: expected bert-base or minilm"))
-
-local config = models.BertConfig { num_hidden_layers = layers, hidden_size = width, num_attention_heads = heads, intermediate_size = inner,
-  hidden_dropout_prob = o.dropout, attention_probs_dropout_prob = o.dropout }
-local model = models.BertForSequenceClassification.from_config(config):train()
->>>>>>> 06eb1ac (Time steps and products in bfloat16 too; document the conversions of a module)
 local total = math.max(o.padded_to, o.length)
 
 local function bert(layers, width, heads, inner)
