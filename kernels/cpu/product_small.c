@@ -2,14 +2,21 @@
  * is read once and used for all rows, so memory is the limit; the matrix is streamed in the order in which it is stored.
  *
  *   b (n, k), transposed   four rows of b at once, each a dot product with every row of a
- *   b (k, n)               eight rows of b at once, times numbers of a, added to c, which stays in the first-level cache
+ *   b (k, n)               blocks of PART rows of b, each times its numbers of a into sums of its own; the blocks' sums are added
  *
- * A sum runs over k in one order whatever the thread count and the columns beside it. Weights may be bfloat16. */
+ * Threads take blocks as they come, so that one that loses its core for a while holds up nobody. A sum is made in one order
+ * whatever the thread count. Weights may be bfloat16. */
 #include "parallel.h"
 #include "product.h"
 #include "product_own.h"
 
-enum { FEW_ROWS = HF_FEW_ROWS, DOT_ROWS = 4, ADD_ROWS = 8 };
+enum {
+  FEW_ROWS = HF_FEW_ROWS,
+  DOT_ROWS = 4,        /* rows of b that one pass over a serves */
+  DOT_WEIGHTS = 32768, /* weights of a block of dot products, about */
+  PART = 32,           /* rows of a block where b is (k, n) */
+  ADD_ROWS = 8         /* of which so many go at once */
+};
 
 typedef uint16_t HfHalves __attribute__((vector_size(HF_LANES * 2), aligned(2), may_alias));
 typedef uint32_t HfWords __attribute__((vector_size(HF_LANES * 4), may_alias));
@@ -65,69 +72,106 @@ static inline __attribute__((always_inline)) void dot_range(const HfMatmul *m, i
   for (; j < last; j++) dot_columns(m, rows, 1, half, j);
 }
 
-/* c[r][j] += the sum over `count` rows of b from p on of a[r][p] b[p][j], for the columns from first on. */
-static inline __attribute__((always_inline)) void add_rows(const HfMatmul *m, int rows, int count, bool half, int64_t p, int64_t first, int64_t last) {
+/* sum[r][j] = what it was (nothing for the first rows of a block) and the sum over `count` rows of b from p on of a[r][p] b[p][j]. */
+static inline __attribute__((always_inline)) void add_rows(const HfMatmul *m, float *sums, int rows, int count, bool half, int64_t p) {
   const float *a = (const float *)m->a + p;
-  float *c = m->c;
-  int64_t j = first;
-  for (; j + HF_LANES <= last; j += HF_LANES) {
+  bool begins = p % PART == 0;
+  int64_t j = 0, n = m->n;
+  for (; j + HF_LANES <= n; j += HF_LANES) {
     HfVector w[ADD_ROWS];
 #pragma GCC unroll 8
     for (int t = 0; t < count; t++) w[t] = weights_at(m->b, (p + t) * m->ldb + j, half);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
-      HfVector sum = p ? *(const HfVector *)(c + r * m->ldc + j) : (HfVector){0};
+      HfVector sum = begins ? (HfVector){0} : *(const HfVector *)(sums + r * n + j);
 #pragma GCC unroll 8
       for (int t = 0; t < count; t++) {
         HfVector x = a[r * m->lda + t] - (HfVector){0};
         hf_add_product(&sum, x, w[t]);
       }
-      *(HfVector *)(c + r * m->ldc + j) = sum;
+      *(HfVector *)(sums + r * n + j) = sum;
     }
   }
-  for (; j < last; j++)
+  for (; j < n; j++)
     for (int r = 0; r < rows; r++) {
-      float sum = p ? c[r * m->ldc + j] : 0;
+      float sum = begins ? 0 : sums[r * n + j];
       for (int t = 0; t < count; t++) sum += a[r * m->lda + t] * weight_at(m->b, (p + t) * m->ldb + j, half);
-      c[r * m->ldc + j] = sum;
+      sums[r * n + j] = sum;
     }
 }
 
-static inline __attribute__((always_inline)) void add_range(const HfMatmul *m, int rows, bool half, int64_t first, int64_t last) {
-  int64_t p = 0;
-  for (; p + ADD_ROWS <= m->k; p += ADD_ROWS) add_rows(m, rows, ADD_ROWS, half, p, first, last);
-  for (; p < m->k; p++) add_rows(m, rows, 1, half, p, first, last);
+/* Rows first .. last-1 of b into the sums of their block. */
+static inline __attribute__((always_inline)) void add_part(const HfMatmul *m, float *sums, int rows, bool half, int64_t first, int64_t last) {
+  int64_t p = first;
+  for (; p + ADD_ROWS <= last; p += ADD_ROWS) add_rows(m, sums, rows, ADD_ROWS, half, p);
+  for (; p < last; p++) add_rows(m, sums, rows, 1, half, p);
 }
 
-static inline __attribute__((always_inline)) void make_range(const HfMatmul *m, int rows, int64_t first, int64_t last) {
-  bool half = m->b_dtype == HF_BFLOAT16;
-  if (m->transpose_b && half) dot_range(m, rows, true, first, last);
-  else if (m->transpose_b) dot_range(m, rows, false, first, last);
-  else if (half) add_range(m, rows, true, first, last);
-  else add_range(m, rows, false, first, last);
-}
-
-/* Columns go in steps of whole vectors. */
-static void make_columns(const void *context, int64_t first_step, int64_t last_step) {
-  const HfMatmul *m = context;
-  int64_t first = first_step * HF_LANES, last = hf_min(m->n, last_step * HF_LANES);
-  switch (m->m) {
-    case 1: make_range(m, 1, first, last); break;
-    case 2: make_range(m, 2, first, last); break;
-    case 3: make_range(m, 3, first, last); break;
-    case 4: make_range(m, 4, first, last); break;
-    case 5: make_range(m, 5, first, last); break;
-    case 6: make_range(m, 6, first, last); break;
-    case 7: make_range(m, 7, first, last); break;
-    default: make_range(m, 8, first, last); break;
-  }
+static void finish(const HfMatmul *m, int64_t first, int64_t last) {
   if (m->bias || m->pre || m->activation != HF_ACT_NONE)
     HF_CPU(epilogue)((float *)m->c + first, m->pre ? (float *)m->pre + first : NULL, m->ldc, m->m, last - first,
                      m->bias ? (const float *)m->bias + first : NULL, m->activation);
 }
 
+/* One block of work. `sums` is NULL where b is transposed: first, last are columns of c then, else rows of b. */
+#define HF_BLOCK(rows) \
+  case rows: \
+    if (sums) half ? add_part(m, sums, rows, true, first, last) : add_part(m, sums, rows, false, first, last); \
+    else half ? dot_range(m, rows, true, first, last) : dot_range(m, rows, false, first, last); \
+    break;
+static void make_block(const HfMatmul *m, float *sums, int64_t first, int64_t last) {
+  bool half = m->b_dtype == HF_BFLOAT16;
+  switch (m->m) { HF_BLOCK(1) HF_BLOCK(2) HF_BLOCK(3) HF_BLOCK(4) HF_BLOCK(5) HF_BLOCK(6) HF_BLOCK(7) HF_BLOCK(8) }
+}
+
+static bool is_large(const HfMatmul *m) { return m->n * m->k >= HF_PARALLEL_MINIMUM; }
+
+static void make_dots(const HfMatmul *m) {
+  int64_t block = hf_round_up(hf_max(1, DOT_WEIGHTS / m->k), HF_LANES), blocks = hf_ceil_div(m->n, block);
+#pragma omp parallel for schedule(dynamic) if (is_large(m))
+  for (int64_t i = 0; i < blocks; i++) {
+    int64_t first = i * block, last = hf_min(m->n, first + block);
+    make_block(m, NULL, first, last);
+    finish(m, first, last);
+  }
+}
+
+/* The sums of all blocks (blocks, m, n), added from the first block on. */
+typedef struct Parts {
+  const HfMatmul *m;
+  const float *sums;
+  int64_t blocks;
+} Parts;
+
+static void add_blocks(const void *context, int64_t first, int64_t last) {
+  const Parts *parts = context;
+  const HfMatmul *m = parts->m;
+  first *= HF_LANES, last = hf_min(m->n, last * HF_LANES);
+  for (int64_t r = 0; r < m->m; r++) {
+    float *c = (float *)m->c + r * m->ldc;
+    for (int64_t i = 0; i < parts->blocks; i++) {
+      const float *sums = parts->sums + (i * m->m + r) * m->n;
+      for (int64_t j = first; j < last; j++) c[j] = i ? c[j] + sums[j] : sums[j];
+    }
+  }
+  finish(m, first, last);
+}
+
+static bool make_sums(const HfMatmul *m) {
+  int64_t blocks = hf_ceil_div(m->k, PART), floats = blocks * m->m * m->n;
+  float *sums = hf_scratch_new(floats);
+  if (!sums) return false;
+#pragma omp parallel for schedule(dynamic) if (is_large(m))
+  for (int64_t i = 0; i < blocks; i++) make_block(m, sums + i * m->m * m->n, i * PART, hf_min(m->k, (i + 1) * PART));
+  Parts parts = {m, sums, blocks};
+  hf_parallel(hf_ceil_div(m->n, HF_LANES), floats / 8, add_blocks, &parts);
+  hf_scratch_free(sums, floats);
+  return true;
+}
+
 bool HF_CPU(product_small)(const HfMatmul *m) {
   if (m->dtype != HF_FLOAT32 || m->m > FEW_ROWS || m->batch != 1 || m->transpose_a || m->alpha != 1 || m->beta != 0 || !m->k) return false;
-  hf_parallel(hf_ceil_div(m->n, HF_LANES), m->n * m->k, make_columns, m);
+  if (!m->transpose_b) return make_sums(m);
+  make_dots(m);
   return true;
 }

@@ -4,6 +4,7 @@
 --   build/hflua tests/bench/bench.lua step --python=PYTHON [--model=bert-base --batch=16 --length=128 --padded_to=0] [--rounds=3]
 --   build/hflua tests/bench/bench.lua tokenize --python=PYTHON --vocab=vocab.txt --text=FILE [--single]
 --   build/hflua tests/bench/bench.lua start --python=PYTHON
+--   build/hflua tests/bench/bench.lua generate --python=PYTHON [--dtype=fp32|bf16 --prompt=16 --new=64 --batch=1] [--rounds=3]
 --   build/hflua tests/bench/bench.lua mrpc --python=PYTHON --model=FOLDER --data=FOLDER [--max_steps=100] [--rounds=5]
 --
 -- PYTHON is an interpreter that has torch, transformers and datasets; without it only hflua is timed. Other options go to both
@@ -82,6 +83,15 @@ end
 
 function benches.tokenize() compare("tokenize", function(r) return r.seconds end, "s for the file", passed) end
 
+function benches.generate()
+  local best
+  compare("generate", function(r)
+    if r.share and (not best or r.share > best.share) then best = r end
+    return 1000 / r.tokens_per_second
+  end, "ms a token", passed)
+  print(("weights are read at %.1f GB/s where memory gives %.1f: %.0f %%"):format(best.bandwidth, best.ceiling, 100 * best.share))
+end
+
 function benches.mrpc() compare("mrpc", function(r) return r.wall end, "s start to end", passed) end
 
 -- Start-up has no script of its own on hflua's side: the first line of an empty program.
@@ -99,5 +109,5 @@ function benches.start()
   end
 end
 
-local bench = benches[kind] or error("usage: bench.lua step|tokenize|start|mrpc [--python=PYTHON] [options]", 0)
+local bench = benches[kind] or error("usage: bench.lua step|tokenize|generate|start|mrpc [--python=PYTHON] [options]", 0)
 bench()
