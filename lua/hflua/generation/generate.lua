@@ -32,7 +32,7 @@ local function unset(value) return value == nil or value == json.null end
 -- ---- arguments
 
 -- A table of named inputs, or ids (a tensor, lists)?
-local function is_named(inputs) return type(inputs) == "table" and (getmetatable(inputs) ~= nil or next(inputs) == nil or type(next(inputs)) == "string") end
+local function is_named(inputs) return type(inputs) == "table" and (getmetatable(inputs) ~= nil or type(next(inputs)) == "string") end
 
 local function known_names()
   local names = Config.names()

@@ -40,7 +40,7 @@ end
 -- The text that will not change: whole lines, Chinese characters, else up to the last space. Bytes of `text`.
 local function settled(text)
   if text:sub(-1) == "\n" or is_chinese(last_code(text)) then return #text end
-  return #text:match "^(.* )[^ ]*$" or 0
+  return #(text:match "^(.* )[^ ]*$" or "")
 end
 
 -- One row of ids from a tensor, a list or a list of one list.
