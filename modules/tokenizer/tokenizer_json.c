@@ -66,7 +66,7 @@ static bool put_value(HfBuffer *out, const cJSON *item, int level, HfError *err)
 }
 
 static bool put_field(HfBuffer *out, const char *name, int level, HfError *err) {
-  return put_line(out, level, err) && hf_buffer_format(out, err, "\"%s\": ", name);
+  return put_line(out, level, err) && put_string(out, name, strlen(name), err) && put(out, ": ", err);
 }
 
 /* ---- added tokens, in the order of their ids */
