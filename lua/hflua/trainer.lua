@@ -3,6 +3,7 @@
 local sources = {
   training_arguments = { TrainingArguments = true },
   trainer = { Trainer = true },
+  sft = { SFTTrainer = true }, sft_config = { SFTConfig = true }, sft_collator = { DataCollatorForSFT = true },
   evaluation = { "EvalPrediction" },
   data_collators = { "default_data_collator", "DefaultDataCollator", "DataCollatorWithPadding",
     "DataCollatorForTokenClassification", "DataCollatorForSeq2Seq", "DataCollatorWithFlattening",

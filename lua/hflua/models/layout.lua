@@ -46,6 +46,15 @@ local function plan_of(model, mask, whole, first, sequences)
   return every
 end
 
+-- Error when a row, or the longest sequence in one, has more tokens than the model has positions.
+local function check_limit(model, o, tokens)
+  if not o.limit or tokens <= o.limit then return end
+  if o.sequences then tokens = o.sequences:max():item() + 1 end
+  if tokens > o.limit then
+    errors.raise("%s: %d tokens a row, but the model has %d positions; tokenize with truncation=true", model.__name, tokens, o.limit)
+  end
+end
+
 --- The layout of one batch. o: labels (B, T), whole (every position is computed), first (each row needs a real first token),
 -- limit (the most positions), past (columns that a cache already holds: the mask covers them too), sequences (position ids (B, T) or
 -- (1, T): where they do not go on by one, another sequence begins, which sees nothing of the one before).
@@ -56,9 +65,7 @@ function layout.new(model, inputs, o)
   local past = o.past or 0
   check_shapes(model, { token_type_ids = inputs.token_type_ids, labels = o.labels }, B, T)
   check_shapes(model, { attention_mask = inputs.attention_mask }, B, past + T)
-  if o.limit and past + T > o.limit then
-    errors.raise("%s: %d tokens a row, but the model has %d positions; tokenize with truncation=true", model.__name, past + T, o.limit)
-  end
+  check_limit(model, o, past + T)
   local mask = inputs.attention_mask
   if mask and past > 0 then mask = mask:narrow(1, past, T) end
   mask = mask or tensor.ones({ B, T }, { dtype = "int64", device = device })
