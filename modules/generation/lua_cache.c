@@ -58,6 +58,7 @@ static bool run_attend(void *data, HfError *err) {
   HfTensor *in[3] = {head_operand(a->q, err), head_operand(a->k, err), head_operand(a->v, err)}, *out = NULL;
   if (in[0] && in[1] && in[2]) out = hf_kv_cache_attend(a->cache, a->layer, in[0], in[1], in[2], a->cu, a->scale, err);
   for (int i = 0; i < 3; i++) hf_tensor_release(in[i]);
+  if (out) out = then(out, hf_cast(out, a->q->dtype, err));
   if (out) out = then(out, hf_to_device(out, hf_tensor_device(a->q), err));
   return (*a->out = out) != NULL;
 }

@@ -177,6 +177,8 @@ t.test("bfloat16 weights generate", function()
   local half = models.GPT2LMHeadModel.from_pretrained(folder, { dtype = "bfloat16", quiet = true })
   local rounded = models.GPT2LMHeadModel.from_pretrained(folder, { quiet = true })
   t.same(half:generate({ 3, 4 }, NO_END).shape[2], 8)
+  local out = tensor.no_grad(function() return half { input_ids = tensor.tensor({ { 3, 4 } }, { dtype = "int64" }), past_key_values = models.DynamicCache() } end)
+  t.same(out.logits.dtype, "bfloat16") -- activations keep the weights' dtype behind a cache too
   golden.close(half { input_ids = tensor.tensor { { 3, 4 } }:to("int64") }.logits:float(), rounded { input_ids = tensor.tensor { { 3, 4 } }:to("int64") }.logits, 0.15, "logits")
   os.execute("rm -r '" .. folder .. "'")
 end)
