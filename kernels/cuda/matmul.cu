@@ -46,7 +46,7 @@ static HfStatus scale_matrix(const HfMatmul *m) {
 
 static HfStatus matmul(const HfMatmul *m) {
   HfProductDone done = {false, false};
-  if (!hf_is_float(m->dtype)) return HF_UNSUPPORTED;
+  if (!hf_is_float(m->dtype) || m->b_dtype != HF_FLOAT32) return HF_UNSUPPORTED;
   if (m->m == 0 || m->n == 0 || m->batch == 0) return HF_OK;
   HfStatus status = m->k == 0 ? scale_matrix(m) : hf_cuda_product(m, &done);
   return status == HF_OK ? finish(m, done) : status;

@@ -116,6 +116,21 @@ static void set_grad(lua_State *L, HfTensor *t, HfTensor *grad) {
   t->grad = grad;
 }
 
+/* The leaf takes over the numbers of another tensor, with their device and dtype; both then share them. A gradient of another
+ * device or dtype is dropped. */
+static void set_data(lua_State *L, HfTensor *t, const HfTensor *from) {
+  char want[HF_DESCRIPTION_SIZE], found[HF_DESCRIPTION_SIZE];
+  if (t->node) hfL_errorf(L, "data: only leaves can be given other numbers: use :detach()");
+  if (!hf_tensor_same_shape(t, from)) hfL_errorf(L, "data: expected the shape of %s, found %s", hf_tensor_describe(t, want), hf_tensor_describe(from, found));
+  if (t->requires_grad && !hf_dtype_is_float(from->dtype)) hfL_errorf(L, "data: a tensor with a gradient needs floats, found %s", hf_dtype_name(from->dtype));
+  if (t->grad && (from->dtype != t->dtype || hf_tensor_device(from) != hf_tensor_device(t))) set_grad(L, t, NULL);
+  HfStorage *old = t->storage;
+  hf_storage_retain(from->storage);
+  t->storage = from->storage, t->offset = from->offset, t->dtype = from->dtype;
+  memcpy(t->stride, from->stride, sizeof t->stride);
+  hf_storage_release(old);
+}
+
 static int tensor_requires_grad_(lua_State *L) {
   set_requires_grad(L, hfL_check_tensor(L, 1), lua_isnoneornil(L, 2) || lua_toboolean(L, 2));
   return lua_settop(L, 1), 1;
@@ -183,7 +198,8 @@ static int tensor_newindex(lua_State *L) {
   const char *name = luaL_tolstring(L, 2, NULL);
   if (!strcmp(name, "requires_grad")) set_requires_grad(L, t, lua_toboolean(L, 3));
   else if (!strcmp(name, "grad")) set_grad(L, t, lua_isnil(L, 3) ? NULL : hfL_check_tensor(L, 3));
-  else hfL_errorf(L, "a tensor has no field '%s' to set: requires_grad, grad and rows by number can be set", name);
+  else if (!strcmp(name, "data")) set_data(L, t, hfL_check_tensor(L, 3));
+  else hfL_errorf(L, "a tensor has no field '%s' to set: requires_grad, grad, data and rows by number can be set", name);
   return 0;
 }
 

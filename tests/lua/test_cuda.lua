@@ -69,4 +69,10 @@ t.test("the default device, copies between devices, one device a process", funct
   says(lua [[print(pcall(function() return tensor.ones({ 2 }, { device = "cuda" }) + tensor.ones({ 2 }) end))]],
     "operands are on different devices")
 end)
+
+t.test("an optimizer made before the model moves goes on stepping its parameters", function()
+  says(lua [[local layer = hf.nn.Linear(3, 2) local optimizer = hf.SGD(layer:parameters(), { lr = 1.0 })
+    local before = layer.weight:clone() layer:to("cuda") layer(tensor.ones({ 1, 3 }, { device = "cuda" })):sum():backward()
+    optimizer:step() print((before - layer.weight:cpu()):sum():item(), layer.weight.device)]], "6.0", "cuda:0")
+end)
 t.finish()

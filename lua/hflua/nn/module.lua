@@ -182,19 +182,22 @@ end
 
 local float_types = { float32 = true, float16 = true, bfloat16 = true }
 
---- Moves (or converts) every parameter and buffer: a device, a dtype name, or both as `to` of tensors takes them. Those that are
--- there already stay the same objects, so that an optimizer made before goes on stepping them.
+-- Gives a parameter or buffer other numbers; it stays the same object, and its gradient goes along.
+local function take_over(value, new, where)
+  local gradient = value.grad
+  value.data = new:detach()
+  if gradient then value.grad = gradient:to(where) end
+end
+
+--- Moves (or converts) every parameter and buffer: a device, a dtype name, or both as `to` of tensors takes them. They stay the
+-- same objects, so that an optimizer made before goes on stepping them.
 function Module:to(where)
-  local moved = {}
-  walk_tensors(self, "", function(_, value, owner, key)
-    if float_types[where] and not float_types[value.dtype] then return end
-    if not moved[value] then
-      local new = tensor.no_grad(function() return value:to(where) end)
-      if new == value then new = value else new = new:detach() end
-      new.requires_grad = value.requires_grad
-      moved[value] = new
-    end
-    rawset(owner, key, moved[value])
+  local done = {}
+  walk_tensors(self, "", function(_, value)
+    if done[value] or float_types[where] and not float_types[value.dtype] then return end
+    done[value] = true
+    local new = tensor.no_grad(function() return value:to(where) end)
+    if new ~= value then take_over(value, new, where) end
   end)
   return self
 end
