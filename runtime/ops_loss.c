@@ -122,7 +122,8 @@ HfTensor *hf_cross_entropy(HfTensor *logits, HfTensor *labels, HfTensor *weight,
 static HfTensor *scaled_gradient(HfNode *node, int i, HfTensor *scale, HfError *err) {
   double factor;
   int64_t whole;
-  if (!node->last || hf_tensor_device(scale) != hf_device_cpu()) return hf_binary(node->saved[i], scale, HF_MUL, err);
+  bool in_place = node->last && node->saved[i]->dtype == HF_FLOAT32 && hf_tensor_device(scale) == hf_device_cpu();
+  if (!in_place) return hf_binary(node->saved[i], scale, HF_MUL, err);
   if (!hf_tensor_item(scale, &factor, &whole, err)) return NULL;
   HfTensor *taken = node->saved[i];
   HfStatus status = factor == 1 ? HF_OK : hf_tensor_kernels(taken)->scale(hf_tensor_data(taken), hf_tensor_numel(taken), (float)factor);
@@ -140,20 +141,29 @@ static bool linear_loss_backward(HfNode *node, HfTensor *const *dout, HfTensor *
 }
 static const HfOperation linear_loss_operation = {"linear_cross_entropy", linear_loss_backward, NULL};
 
-/* What one pass over the chunks needs; matrices float32 contiguous on one device. */
+/* What one pass over the chunks needs; matrices contiguous on one device. Products run in `dtype`, with logits and their
+ * gradient in it; dx is float32 or of it, dw and db are float32. */
 typedef struct Chunks {
   const LossContext *c;
-  HfTensor *x, *w, *b, *labels;    /* (N, C), (V, C), (V), (N) */
+  HfDtype dtype;
+  HfTensor *x, *w, *b, *labels;    /* (N, C), (V, C), (V) of dtype, (N) */
   HfTensor *dx, *dw, *db;          /* NULL where not wanted */
   HfTensor *logits, *lse, *shares; /* of a chunk; what each of its rows weighs in the result */
   HfTensor *loss, *total;          /* (N); one number: how many labels count */
 } Chunks;
 
+/* Row `row` of a matrix (N, C), or NULL. */
+static void *row_of(HfTensor *t, int64_t row) {
+  return t ? (char *)hf_tensor_data(t) + (size_t)(row * t->shape[1]) * hf_dtype_size(t->dtype) : NULL;
+}
+
 static bool chunk_products(Chunks *s, int64_t row, int64_t n, HfError *err) {
   int64_t C = s->x->shape[1], V = s->w->shape[0];
   const HfKernels *k = hf_tensor_kernels(s->x);
-  float *x = (float *)hf_tensor_data(s->x) + row * C, *g = hf_tensor_data(s->logits), beta = row ? 1 : 0;
-  HfMatmul dx = {.dtype = HF_FLOAT32,
+  void *g = hf_tensor_data(s->logits);
+  float beta = row ? 1 : 0;
+  HfMatmul dx = {.dtype = s->dtype,
+                 .float_c = s->dx && s->dx->dtype == HF_FLOAT32,
                  .m = n,
                  .n = C,
                  .k = V,
@@ -163,9 +173,10 @@ static bool chunk_products(Chunks *s, int64_t row, int64_t n, HfError *err) {
                  .lda = V,
                  .b = hf_tensor_data(s->w),
                  .ldb = C,
-                 .c = s->dx ? (float *)hf_tensor_data(s->dx) + row * C : NULL,
+                 .c = row_of(s->dx, row),
                  .ldc = C};
-  HfMatmul dw = {.dtype = HF_FLOAT32,
+  HfMatmul dw = {.dtype = s->dtype,
+                 .float_c = true,
                  .transpose_a = true,
                  .m = V,
                  .n = C,
@@ -175,13 +186,13 @@ static bool chunk_products(Chunks *s, int64_t row, int64_t n, HfError *err) {
                  .beta = beta,
                  .a = g,
                  .lda = V,
-                 .b = x,
+                 .b = row_of(s->x, row),
                  .ldb = C,
                  .c = hf_data_or_null(s->dw),
                  .ldc = C};
   return (!s->dx || hf_check(k->matmul(&dx), "linear_cross_entropy", s->x, err)) &&
          (!s->dw || hf_check(k->matmul(&dw), "linear_cross_entropy", s->w, err)) &&
-         (!s->db || hf_check(k->bias_activation_backward(g, hf_tensor_data(s->db), g, NULL, HF_FLOAT32, n, V,
+         (!s->db || hf_check(k->bias_activation_backward(g, hf_tensor_data(s->db), g, NULL, s->dtype, n, V,
                                                          HF_ACT_NONE, beta),
                              "linear_cross_entropy", s->w, err));
 }
@@ -190,15 +201,15 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
   int64_t C = s->x->shape[1], V = s->w->shape[0], bad = 0;
   const HfKernels *k = hf_tensor_kernels(s->x);
   int64_t *labels = (int64_t *)hf_tensor_data(s->labels) + row;
-  float *g = hf_tensor_data(s->logits);
-  HfMatmul m = {.dtype = HF_FLOAT32,
+  void *g = hf_tensor_data(s->logits);
+  HfMatmul m = {.dtype = s->dtype,
                 .transpose_b = true,
                 .m = n,
                 .n = V,
                 .k = C,
                 .batch = 1,
                 .alpha = 1,
-                .a = (float *)hf_tensor_data(s->x) + row * C,
+                .a = row_of(s->x, row),
                 .lda = C,
                 .b = hf_tensor_data(s->w),
                 .ldb = C,
@@ -207,7 +218,7 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
                 .bias = hf_data_or_null(s->b)};
   if (!hf_check(k->matmul(&m), "linear_cross_entropy", s->x, err)) return false;
   HfStatus status = k->cross_entropy((float *)hf_tensor_data(s->loss) + row, hf_tensor_data(s->lse),
-                                     hf_tensor_data(s->total), g, labels, NULL, HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing, &bad);
+                                     hf_tensor_data(s->total), g, labels, NULL, s->dtype, n, V, V, s->c->ignore, s->c->smoothing, &bad);
   if (status == HF_BAD_INDEX)
     return hf_error_set(
         err, "cross_entropy: label %" PRId64 " is out of range; the vocabulary has %" PRId64 " entries", bad,
@@ -215,7 +226,7 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
   if (!hf_check(status, "linear_cross_entropy", s->x, err)) return false;
   if (!s->dx && !s->dw && !s->db) return true;
   status = k->cross_entropy_backward(g, hf_tensor_data(s->shares), g, hf_tensor_data(s->lse), labels, NULL,
-                                     HF_FLOAT32, n, V, V, s->c->ignore, s->c->smoothing);
+                                     s->dtype, n, V, V, s->c->ignore, s->c->smoothing);
   return hf_check(status, "linear_cross_entropy", s->x, err) && chunk_products(s, row, n, err);
 }
 
@@ -231,32 +242,49 @@ static HfTensor *finish_chunks(Chunks *s, HfTensor *const *in, HfError *err) {
 
 /* Room for the gradient of a parameter: the first chunk writes it; without rows it is zero. */
 static HfTensor *gradient_of(HfTensor *parameter, int64_t rows, HfError *err) {
-  if (rows) return hf_empty_like(parameter, err);
+  if (rows) return hf_empty_as(parameter, HF_FLOAT32, parameter->ndim, parameter->shape, err);
   return hf_tensor_zeros(HF_FLOAT32, parameter->ndim, parameter->shape, hf_tensor_device(parameter), err);
 }
 
-/* Every label counts: those that do not were left out. */
-static HfTensor *linear_loss_float(HfTensor *x, HfTensor *w, HfTensor *b, HfTensor *labels,
-                                   const LossContext *c, HfError *err) {
-  HfTensor *in[3] = {x, w, b}, *out = NULL;
+/* Room for the gradients of in (x, w, b) that are wanted. */
+static bool gradients_of(Chunks *s, HfTensor *const *in, int64_t rows, HfError *err) {
+  if (!hf_tape_enabled()) return true;
+  HfDtype of_x = in[0]->node && in[0]->dtype == s->dtype ? s->dtype : HF_FLOAT32;
+  return (!in[0]->requires_grad || (s->dx = hf_empty_as(in[0], of_x, 2, in[0]->shape, err))) &&
+         (!in[1]->requires_grad || (s->dw = gradient_of(in[1], rows, err))) &&
+         (!in[2] || !in[2]->requires_grad || (s->db = gradient_of(in[2], rows, err)));
+}
+
+/* Every label counts: those that do not were left out. in: x, w, b as they came; of: the same in the products' dtype. */
+static HfTensor *linear_loss_of(HfTensor *const *in, HfTensor *const *of, HfTensor *labels, const LossContext *c, HfError *err) {
+  HfTensor *x = of[0], *out = NULL;
   int64_t rows = x->shape[0], chunk = rows < CHUNK_ROWS ? rows : CHUNK_ROWS;
   double share = c->reduction == HF_REDUCE_MEAN && rows ? 1.0 / (double)rows : 1.0;
-  Chunks s = {.c = c, .x = x, .w = w, .b = b, .labels = labels};
-  bool was = hf_tape_enabled(), ok = true;
-  if (was && x->requires_grad) ok = ok && (s.dx = hf_empty_like(x, err));
-  if (was && w->requires_grad)
-    ok = ok && (s.dw = gradient_of(w, rows, err));
-  if (was && b && b->requires_grad)
-    ok = ok && (s.db = gradient_of(b, rows, err));
-  ok = ok && (s.logits = hf_empty_as(x, HF_FLOAT32, 2, (int64_t[]){chunk, w->shape[0]}, err)) &&
-       (s.loss = hf_empty_as(x, HF_FLOAT32, 1, &rows, err)) && (s.total = hf_scalar_like(x, HF_FLOAT32, 0, err)) &&
-       (s.lse = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
-       (s.shares = hf_tensor_full(HF_FLOAT32, 1, &chunk, share, hf_tensor_device(x), err));
+  Chunks s = {.c = c, .dtype = x->dtype, .x = x, .w = of[1], .b = of[2], .labels = labels};
+  bool ok = gradients_of(&s, in, rows, err) && (s.logits = hf_empty_as(x, x->dtype, 2, (int64_t[]){chunk, of[1]->shape[0]}, err)) &&
+            (s.loss = hf_empty_as(x, HF_FLOAT32, 1, &rows, err)) && (s.total = hf_scalar_like(x, HF_FLOAT32, 0, err)) &&
+            (s.lse = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
+            (s.shares = hf_tensor_full(HF_FLOAT32, 1, &chunk, share, hf_tensor_device(x), err));
   for (int64_t row = 0; row < rows && ok; row += chunk)
     ok = run_chunk(&s, row, row + chunk < rows ? chunk : rows - row, err);
   if (ok) out = finish_chunks(&s, in, err);
   hf_tensor_release(s.dx), hf_tensor_release(s.dw), hf_tensor_release(s.db), hf_tensor_release(s.logits),
       hf_tensor_release(s.loss), hf_tensor_release(s.total), hf_tensor_release(s.lse), hf_tensor_release(s.shares);
+  return out;
+}
+
+/* The same of operands in any dtype. bfloat16 products stay in it; float16 would lose gradients before they are scaled, so
+ * its products run in float32. */
+static HfTensor *linear_loss(HfTensor *x, HfTensor *w, HfTensor *b, HfTensor *labels, const LossContext *c, HfError *err) {
+  bool low = hf_product_dtype(x, w) == HF_BFLOAT16, ok = true;
+  HfTensor *given[3] = {x, w, b}, *in[3] = {NULL}, *of[3] = {NULL}, *out = NULL;
+  for (int i = 0; i < 3 && ok; i++) {
+    if (!given[i]) continue;
+    ok = (in[i] = low ? hf_contiguous(given[i], err) : hf_float_contiguous(given[i], err)) &&
+         (of[i] = low ? hf_low_copy(in[i], HF_BFLOAT16, err) : (hf_tensor_retain(in[i]), in[i]));
+  }
+  if (ok) out = linear_loss_of(in, of, labels, c, err);
+  for (int i = 0; i < 3; i++) hf_tensor_release(in[i]), hf_tensor_release(of[i]);
   return out;
 }
 
@@ -287,14 +315,10 @@ HfTensor *hf_linear_cross_entropy(HfTensor *x, HfTensor *weight, HfTensor *bias,
            NULL;
   LossContext c = {
       .classes = weight->shape[0], .ignore = ignore, .smoothing = (float)smoothing, .reduction = reduction};
-  HfTensor *f = hf_float_contiguous(x, err), *w = hf_float_contiguous(weight, err),
-           *d = bias ? hf_float_contiguous(bias, err) : NULL, *y = hf_cast(labels, HF_INT64, err),
+  HfTensor *f = hf_reshape(x, 2, (int64_t[]){hf_tensor_numel(labels), weight->shape[1]}, err), *y = hf_cast(labels, HF_INT64, err),
            *kept = NULL;
-  f = hf_then(f, hf_reshape(f, 2, (int64_t[]){hf_tensor_numel(labels), weight->shape[1]}, err));
   y = hf_then(y, hf_reshape(y, 1, &(int64_t){-1}, err));
-  HfTensor *rows = f && y ? counted_rows(f, y, ignore, &kept, err) : NULL;
-  HfTensor *out = rows && kept && w && (d || !bias) ? linear_loss_float(rows, w, d, kept, &c, err) : NULL;
-  hf_tensor_release(f), hf_tensor_release(w), hf_tensor_release(d), hf_tensor_release(y),
-      hf_tensor_release(rows), hf_tensor_release(kept);
+  HfTensor *rows = f && y ? counted_rows(f, y, ignore, &kept, err) : NULL, *out = rows ? linear_loss(rows, weight, bias, kept, &c, err) : NULL;
+  hf_tensor_release(f), hf_tensor_release(y), hf_tensor_release(rows), hf_tensor_release(kept);
   return out;
 }

@@ -67,6 +67,27 @@ t.test("batched products and attention have gradients", function()
   assert(distance(found, a.grad) < 2e-2)
 end)
 
+t.test("the vocabulary's product and its gradients are in bfloat16, the loss in float32", function()
+  local x, w, b, labels = tensor.randn(300, 32), tensor.randn(90, 32) * 0.3, tensor.randn(90), tensor.randint(0, 90, { 300 })
+  labels[4]:fill_(-100)
+  local function run(on, dtype, scale)
+    local p, q, r = x:clone():to(dtype):requires_grad_(), w:clone():to(dtype):requires_grad_(), b:clone():to(dtype):requires_grad_()
+    local loss = on(function() return tensor.linear_cross_entropy(p * 1, q, labels, r) end);
+    (loss * scale):backward()
+    return { loss:reshape { 1 }, p.grad, q.grad, r.grad }
+  end
+  local function plain(fn) return fn() end
+  local want = run(plain, "float32", 2)
+  for _, found in ipairs { run(bf16, "float32", 2), run(plain, "bfloat16", 2), run(bf16, "bfloat16", 2) } do
+    for i = 1, 4 do
+      t.same(found[i].dtype, "float32")
+      assert(distance(found[i], want[i]) < 1.5e-2, i .. ": " .. distance(found[i], want[i]))
+    end
+    assert(found[1]:item() ~= want[1]:item(), "float32 products")
+    t.same(found[2][4]:abs():max():item(), 0.0)
+  end
+end)
+
 t.test("a changed parameter is converted again", function()
   local x, w = tensor.ones(2, 4), tensor.ones(3, 4):requires_grad_()
   local function first() return bf16(tensor.linear, x, w):float():flatten()[1]:item() end
