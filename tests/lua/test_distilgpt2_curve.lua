@@ -1,4 +1,5 @@
---- slow: a DistilGPT-2 from a seed has transformers' start weights to the bit, and follows its losses on the sonnets.
+--- slow: a DistilGPT-2 from a seed has transformers' start weights to the bit, and follows its losses on the sonnets, half of the steps
+-- in a second run that resumes the first.
 -- Needs ../shared/golden/distilgpt2_curve, ../shared/data/sonnets and ../shared/data/gpt2. HFLUA_CURVE_STEPS: up to 20 steps.
 package.path = (os.getenv("HFLUA_TESTS") or "tests") .. "/lib/?.lua;" .. package.path
 local t = require "tap"
@@ -15,8 +16,12 @@ end
 local expected = hf.json.load_file(golden)
 local steps = math.tointeger(tonumber(os.getenv "HFLUA_CURVE_STEPS" or "")) or 6
 
-hf.set_seed(42)
-local model = hf.GPT2LMHeadModel(hf.GPT2Config { n_layer = 6, resid_pdrop = 0.0, embd_pdrop = 0.0, attn_pdrop = 0.0 })
+local function new_model(seed)
+  hf.set_seed(seed)
+  return hf.GPT2LMHeadModel(hf.GPT2Config { n_layer = 6, resid_pdrop = 0.0, embd_pdrop = 0.0, attn_pdrop = 0.0 })
+end
+
+local model = new_model(42)
 
 -- SHA-256 of a tensor's numbers: those behind the header of a safetensors file.
 local function sha256_of(tensor)
@@ -53,17 +58,17 @@ local function training_rows(tok)
   end, { remove_columns = { "id", "text" } })
 end
 
-local function train(tok, rows)
-  local folder = os.tmpname()
-  os.remove(folder)
+-- Trains until step `last`, which leaves a checkpoint where `save` is set; the log.
+local function train(started, tok, rows, folder, last, options)
   local args = hf.TrainingArguments { output_dir = folder, num_train_epochs = 5, per_device_train_batch_size = 4, learning_rate = 5e-5, warmup_steps = 100,
-    weight_decay = 0.01, seed = 42, logging_steps = 1, save_strategy = "no", use_cpu = true, disable_tqdm = true, hf_quirks = true }
+    weight_decay = 0.01, seed = 42, logging_steps = 1, save_strategy = options.save and "steps" or "no", save_steps = last, use_cpu = true, disable_tqdm = true,
+    hf_quirks = true }
   local Stop = hf.trainer.TrainerCallback:extend("Stop")
-  function Stop:on_step_end(_, state, control) control.should_training_stop = state.global_step >= steps end
-  local trainer = hf.Trainer { model = model, args = args, train_dataset = rows, callbacks = { Stop() },
+  function Stop:on_step_end(_, state, control) control.should_training_stop = state.global_step >= last end
+  local trainer = hf.Trainer { model = started, args = args, train_dataset = rows, callbacks = { Stop() },
     data_collator = hf.DataCollatorForLanguageModeling { tokenizer = tok, mlm = false } }
   trainer:remove_callback(hf.trainer.PrinterCallback)
-  trainer:train()
+  trainer:train { resume_from_checkpoint = options.resume }
   return trainer.state.log_history
 end
 
@@ -79,8 +84,13 @@ t.test("rows are transformers' rows", function()
   for i, want in ipairs(expected.tokens.first_two_rows) do t.same(rows[i].input_ids, want.input_ids, "row " .. i) end
 end)
 
-t.test("losses follow step by step", function()
-  local history, want = train(tok, rows), expected.training
+t.test("losses follow step by step, through a resume", function()
+  local folder, want = os.tmpname(), expected.training
+  os.remove(folder)
+  train(model, tok, rows, folder, steps // 2, { save = true })
+  model = nil
+  local history = train(new_model(7), tok, rows, folder, steps, { resume = true })
+  files.remove(folder)
   for i = 1, steps do
     t.near(history[i].loss, want.loss[i], 0, 1e-4, "loss of step " .. i)
     t.near(history[i].grad_norm, want.grad_norm[i], 0, 1e-3, "gradient norm of step " .. i)
