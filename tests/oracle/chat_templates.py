@@ -1,5 +1,5 @@
 """Writes tests/golden/chat/expected.json: chat templates in the manner of the popular model families, conversations, and what
-transformers renders: python tests/peer/chat_templates.py > tests/golden/chat/expected.json"""
+transformers renders: python tests/oracle/chat_templates.py > tests/golden/chat/expected.json"""
 import json, sys
 from transformers.utils.chat_template_utils import render_jinja_template
 

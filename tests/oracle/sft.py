@@ -1,4 +1,4 @@
-"""Writes tests/golden/sft/expected.json: what trl packs and prepares: python tests/peer/sft.py > tests/golden/sft/expected.json"""
+"""Writes tests/golden/sft/expected.json: what trl packs and prepares: python tests/oracle/sft.py > tests/golden/sft/expected.json"""
 import json, os, random, sys, tempfile
 from datasets import Dataset, disable_progress_bars
 from tokenizers import Tokenizer, models, pre_tokenizers
