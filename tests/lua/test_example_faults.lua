@@ -32,9 +32,12 @@ t.test("a padding token that the model has no vector for, until it is resized", 
   local model, ds = hf.GPT2ForSequenceClassification.from_config(config()), rows(tok)
   model.config.pad_token_id = tok.pad_token_id
   model.config.pack = false -- padding is looked up too, as in Python
-  t.raises(function() trainer(model, ds):train() end, "id 2048 is out of range", "2048 rows", "resize_token_embeddings")
+  local tr = trainer(model, ds)
+  t.raises(function() tr:train() end, "id 2048 is out of range", "2048 rows", "resize_token_embeddings")
   model:resize_token_embeddings(#tok)
-  trainer(model, ds):train()
+  local before = model:get_input_embeddings().weight:detach():clone()
+  tr:train() -- the same Trainer goes on, with an optimizer for the new parameters
+  assert(not model:get_input_embeddings().weight:detach():equal(before), "the resized table is trained")
 end)
 
 t.test("a batch for a classifier that knows no padding token", function()

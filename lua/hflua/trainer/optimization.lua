@@ -52,8 +52,22 @@ local function parameter_groups(self)
   return groups
 end
 
---- Makes the optimizer unless there is one.
+-- Does the optimizer that this Trainer made hold tensors that are no longer the model's (after resize_token_embeddings)?
+local function is_stale(self)
+  if not self.optimizer or self.optimizer ~= self.created_optimizer then return false end
+  local current = {}
+  for _, parameter in self.model:named_parameters() do current[parameter] = true end
+  for _, group in ipairs(self.optimizer.param_groups) do
+    for _, parameter in ipairs(group.params) do
+      if not current[parameter] then return true end
+    end
+  end
+  return false
+end
+
+--- Makes the optimizer unless there is one for the model's parameters.
 function optimization:create_optimizer()
+  if is_stale(self) then self.optimizer = nil end
   if self.optimizer then return self.optimizer end
   local Class, given
   if self.optimizer_cls_and_kwargs then
@@ -62,6 +76,7 @@ function optimization:create_optimizer()
     Class, given = optimizers.from_arguments(self.args)
   end
   self.optimizer = Class(parameter_groups(self), given)
+  self.created_optimizer = self.optimizer
   return self.optimizer
 end
 
