@@ -87,6 +87,7 @@ static int64_t start_of(lua_State *L, int idx, int64_t row, int64_t length) {
 
 /* generation.repetition(scores, penalty, ids[, starts]): starts[row] columns at the left are padding. */
 static int repetition(lua_State *L) {
+  lua_settop(L, 4);
   double penalty = luaL_checknumber(L, 2);
   HfTensor *scores = check_scores(L, 1), *ids = check_ids(L, 3, scores);
   HfRanked *scratch = new_entries(L, 2 * scores->shape[1]);
@@ -97,13 +98,13 @@ static int repetition(lua_State *L) {
   return lua_settop(L, 1), 1;
 }
 
-/* generation.no_repeat_ngram(scores, n, ids) */
+/* generation.no_repeat_ngram(scores, n, ids[, text]): n-grams of `text` (rows, any length), or of ids, do not come again. */
 static int no_repeat_ngram(lua_State *L) {
   int64_t n = luaL_checkinteger(L, 2);
-  HfTensor *scores = check_scores(L, 1), *ids = check_ids(L, 3, scores);
+  HfTensor *scores = check_scores(L, 1), *ids = check_ids(L, 3, scores), *text = lua_isnoneornil(L, 4) ? ids : check_ids(L, 4, scores);
   if (n < 1) hfL_errorf(L, "no_repeat_ngram_size: expected at least 1, found %lld", (long long)n);
-  for (int64_t r = 0; r < scores->shape[0] && n <= ids->shape[1]; r++)
-    hf_scores_no_repeat_ngram(row_of(scores, r, NULL), n, id_row(ids, r), ids->shape[1]);
+  for (int64_t r = 0; r < scores->shape[0] && n - 1 <= ids->shape[1]; r++)
+    hf_scores_no_repeat_ngram(row_of(scores, r, NULL), n, id_row(ids, r) + ids->shape[1] - (n - 1), id_row(text, r), text->shape[1]);
   return lua_settop(L, 1), 1;
 }
 

@@ -141,10 +141,9 @@ void hf_scores_repetition(HfScores s, double penalty, const int64_t *ids, int64_
   }
 }
 
-void hf_scores_no_repeat_ngram(HfScores s, int64_t n, const int64_t *ids, int64_t count) {
-  const int64_t *tail = ids + count - (n - 1);
+void hf_scores_no_repeat_ngram(HfScores s, int64_t n, const int64_t *tail, const int64_t *text, int64_t count) {
   for (int64_t i = 0; i + n <= count; i++) {
-    int64_t next = ids[i + n - 1];
-    if (next >= 0 && next < s.size && !memcmp(ids + i, tail, (size_t)(n - 1) * sizeof *ids)) s.row[next] = -INFINITY;
+    int64_t next = text[i + n - 1];
+    if (next >= 0 && next < s.size && !memcmp(text + i, tail, (size_t)(n - 1) * sizeof *text)) s.row[next] = -INFINITY;
   }
 }

@@ -23,7 +23,7 @@ void hf_scores_log_softmax(HfScores s);
 
 /* Tokens of ids are made less likely (penalty > 1), each once. Ids outside the row are skipped. */
 void hf_scores_repetition(HfScores s, double penalty, const int64_t *ids, int64_t count);
-/* Tokens that would repeat the last n - 1 ids and what followed them before. */
-void hf_scores_no_repeat_ngram(HfScores s, int64_t n, const int64_t *ids, int64_t count);
+/* Tokens that follow `tail`, the last n - 1 ids of the row, somewhere in text. */
+void hf_scores_no_repeat_ngram(HfScores s, int64_t n, const int64_t *tail, const int64_t *text, int64_t count);
 
 #endif

@@ -59,6 +59,10 @@ end)
 
 t.test("errors say what to do", function()
   t.raises(function() generate({}) end, "prompt 1 is empty")
+  t.raises(function() generate(tensor.zeros({ 1, 0 }, { dtype = "int64" })) end, "the prompt is empty", "bos_token_id")
+  t.raises(function() generate("Once upon") end, "input_ids", "found string", "tokenize")
+  t.raises(function() generate(5) end, "input_ids", "found number")
+  t.raises(function() generate({ 3 }, { max_new_tokens = math.maxinteger }) end, "max_new_tokens", "2147483647")
   t.raises(function() generate({ {} , {} }) end, "prompt 1 is empty")
   t.raises(function() generate({ 99 }) end, "ids in 0 .. 29", "99")
   t.raises(function() generate({ 3 }, { max_new_token = 3 }) end, "max_new_token", "did you mean 'max_new_tokens'")
@@ -103,6 +107,23 @@ t.test("a logits processor and a stopping criterion of one's own", function()
   t.same(out:tolist(), { { 3, 4, 2, 3, 4 } })
   t.same(lengths, { 2, 3, 4 })
   t.raises(function() generate({ 3 }, { stopping_criteria = function() return 3 end }) end, "stopping_criteria")
+end)
+
+t.test("tokens of the prompt come more easily, or its n-grams not again", function()
+  local first = generate({ 3, 4, 5, 3, 4 }, { output_logits = true, return_dict_in_generate = true })
+  local scores = first.logits[1][1]:tolist()
+  local keyed = hf.generation.EncoderRepetitionPenaltyLogitsProcessor(2.0, tensor.tensor({ { 3, 4, 5, 3, 4 } }, { dtype = "int64" }))
+  local changed = keyed(nil, first.logits[1]:clone())[1]:tolist()
+  for id = 0, 29 do
+    local old, new = scores[id + 1], changed[id + 1]
+    t.near(new, (id < 3 or id > 5) and old or old > 0 and old * 2 or old / 2, 1e-5)
+  end
+  local sure = generate({ 3, 4, 5, 3, 4 }, { encoder_repetition_penalty = 1e6, encoder_no_repeat_ngram_size = 3 }):tolist()[1]
+  for i = 6, #sure do
+    assert(sure[i] >= 3 and sure[i] <= 5 or scores[4] < 0, "a token of the prompt")
+    assert(not (sure[i - 2] == 3 and sure[i - 1] == 4 and sure[i] == 5), "3 4 5 came again")
+    assert(not (sure[i - 2] == 4 and sure[i - 1] == 5 and sure[i] == 3), "4 5 3 came again")
+  end
 end)
 
 t.test("the allowed tokens of a function", function()

@@ -20,6 +20,7 @@ Config.defaults = {
 }
 
 local function whole(least) return function(v) return math.type(v) == "integer" and v >= least end end
+local function count(v) return math.type(v) == "integer" and v >= 1 and v <= 0x7fffffff end
 local function number(v) return type(v) == "number" and v == v end
 local function within(low, high) return function(v) return number(v) and v >= low and v <= high end end
 local function positive(v) return number(v) and v > 0 and v < math.huge end
@@ -37,16 +38,16 @@ local id = whole(0)
 local function id_or_ids(v) return math.type(v) == "integer" or (list_of(math.type)(v) and #v > 0) end
 local function text(v) return type(v) == "string" and v ~= "" end
 
-local A_COUNT, AN_ID, IDS = "a whole number of at least 1", "a token id", "a list of token ids"
+local A_COUNT, AN_ID, IDS = "a whole number in 1 .. 2147483647", "a token id", "a list of token ids"
 local FRACTION, SWITCH, POSITIVE = "a number in 0 .. 1", "true or false", "a number above 0"
 
 -- name -> { check, what is expected }
 local fields = {
-  max_length = { whole(1), A_COUNT }, max_new_tokens = { whole(1), A_COUNT }, min_length = { whole(0), "a whole number of at least 0" },
+  max_length = { count, A_COUNT }, max_new_tokens = { count, A_COUNT }, min_length = { whole(0), "a whole number of at least 0" },
   min_new_tokens = { whole(0), "a whole number of at least 0" }, max_time = { positive, POSITIVE },
   early_stopping = { function(v) return boolean(v) or v == "never" end, "true, false or \"never\"" },
   stop_strings = { function(v) return text(v) or (list_of(text)(v) and #v > 0) end, "a text, or a list of texts" },
-  do_sample = { boolean, SWITCH }, num_beams = { whole(1), A_COUNT }, use_cache = { boolean, SWITCH },
+  do_sample = { boolean, SWITCH }, num_beams = { count, A_COUNT }, use_cache = { boolean, SWITCH },
   temperature = { positive, POSITIVE .. " (do_sample=false is greedy)" }, top_k = { whole(0), "a whole number of at least 0 (0: off)" },
   top_p = { within(0, 1), FRACTION }, min_p = { within(0, 1), FRACTION },
   top_h = { function(v) return positive(v) and v <= 1 end, "a number above 0, at most 1" },
@@ -60,11 +61,11 @@ local fields = {
   exponential_decay_length_penalty = { function(v) return type(v) == "table" and #v == 2 and math.type(v[1]) == "integer" and positive(v[2]) end, "{start, factor}" },
   suppress_tokens = { list_of(id), IDS }, begin_suppress_tokens = { list_of(id), IDS },
   sequence_bias = { function(v) return type(v) == "table" and #v > 0 end, "a list of { {token id, ...}, bias }" },
-  num_return_sequences = { whole(1), A_COUNT }, output_scores = { boolean, SWITCH }, output_logits = { boolean, SWITCH },
+  num_return_sequences = { count, A_COUNT }, output_scores = { boolean, SWITCH }, output_logits = { boolean, SWITCH },
   output_attentions = { boolean, SWITCH }, output_hidden_states = { boolean, SWITCH }, return_dict_in_generate = { boolean, SWITCH },
   pad_token_id = { function(v) return math.type(v) == "integer" end, AN_ID }, bos_token_id = { id, AN_ID },
   eos_token_id = { id_or_ids, "a token id, or a list of them" }, decoder_start_token_id = { id_or_ids, AN_ID },
-  cache_implementation = { text, "a text" }, max_cache_len = { whole(1), A_COUNT },
+  cache_implementation = { text, "a text" }, max_cache_len = { count, A_COUNT },
 }
 
 -- Strategies that transformers 5 no longer has; value that is harmless.

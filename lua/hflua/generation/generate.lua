@@ -186,7 +186,7 @@ end
 local function new_job(model, c, given, ids, mask, eos, pad)
   local call, prompt = given.call, ids.shape[2]
   local copies = math.max(c.num_beams, c.num_return_sequences)
-  local state = { prompt = prompt, eos = eos, mask = mask and mask:repeat_interleave(copies, 0), logits_processor = call.logits_processor,
+  local state = { prompt = prompt, ids = ids:repeat_interleave(copies, 0), eos = eos, mask = mask and mask:repeat_interleave(copies, 0), logits_processor = call.logits_processor,
     prefix_allowed_tokens_fn = call.prefix_allowed_tokens_fn }
   local recorded = c.return_dict_in_generate
   -- beam search fills with padding, unless its id is 0: then, as in transformers, with the first end token

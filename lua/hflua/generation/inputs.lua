@@ -22,6 +22,7 @@ end
 
 local function check_rows(rows)
   for i, row in ipairs(rows) do
+    if type(row) ~= "table" then errors.raise("generate: input_ids: expected token ids, a tensor (B, T) or lists, found %s; tokenize texts first", type(row)) end
     if #row == 0 then errors.raise("generate: input_ids: prompt %d is empty; begin with bos_token_id", i) end
     for _, id in ipairs(row) do
       if math.type(id) ~= "integer" then errors.raise("generate: input_ids: expected token ids, found %s in prompt %d", type(id), i) end
@@ -105,8 +106,9 @@ function inputs.prepare(given, pad, eos, bos)
     ids, mask = pad_left(rows, pad)
   end
   ids = ids:to("cpu")
-  if ids.ndim ~= 2 or ids.dtype ~= "int64" or ids:numel() == 0 then
-    errors.raise("generate: input_ids: expected token ids (B, T), int64 and not empty, found %s %s", tostring(ids.shape), ids.dtype)
+  if ids:numel() == 0 then errors.raise("generate: input_ids: the prompt is empty; begin with bos_token_id") end
+  if ids.ndim ~= 2 or ids.dtype ~= "int64" then
+    errors.raise("generate: input_ids: expected token ids (B, T) of int64, found %s %s", tostring(ids.shape), ids.dtype)
   end
   local found = check_mask(given.attention_mask, ids)
   mask = found or mask

@@ -46,6 +46,16 @@ function processors.NoRepeatNGramLogitsProcessor(size)
   return function(ids, scores) return core.no_repeat_ngram(scores, size, ids) end
 end
 
+--- Above 1: tokens of `prompt` (rows, length) come more easily, below 1 less.
+function processors.EncoderRepetitionPenaltyLogitsProcessor(penalty, prompt)
+  return function(_, scores) return core.repetition(scores, 1 / penalty, prompt) end
+end
+
+--- No `size` tokens in a row that stand in `prompt` (rows, length).
+function processors.EncoderNoRepeatNGramLogitsProcessor(size, prompt)
+  return function(ids, scores) return core.no_repeat_ngram(scores, size, ids, prompt) end
+end
+
 local function check_tokens(where, tokens, vocabulary)
   for _, token in ipairs(tokens) do
     if token >= vocabulary then errors.raise("generate: %s: expected token ids below %d, found %d", where, vocabulary, token) end
@@ -184,8 +194,10 @@ end
 local function add_constraints(add, c, state)
   local eos = state.eos
   if c.sequence_bias then add(processors.SequenceBiasLogitsProcessor(c.sequence_bias)) end
+  if (c.encoder_repetition_penalty or 1) ~= 1 then add(processors.EncoderRepetitionPenaltyLogitsProcessor(c.encoder_repetition_penalty, state.ids)) end
   if c.repetition_penalty ~= 1 then add(processors.RepetitionPenaltyLogitsProcessor(c.repetition_penalty, left_padding(state.mask))) end
   if c.no_repeat_ngram_size > 0 then add(processors.NoRepeatNGramLogitsProcessor(c.no_repeat_ngram_size)) end
+  if (c.encoder_no_repeat_ngram_size or 0) > 0 then add(processors.EncoderNoRepeatNGramLogitsProcessor(c.encoder_no_repeat_ngram_size, state.ids)) end
   if c.bad_words_ids then add(processors.NoBadWordsLogitsProcessor(c.bad_words_ids, eos)) end
   if eos and c.min_length > 0 then add(processors.MinLengthLogitsProcessor(c.min_length, eos)) end
   if eos and (c.min_new_tokens or 0) > 0 then add(processors.MinNewTokensLengthLogitsProcessor(state.prompt, c.min_new_tokens, eos)) end
@@ -217,7 +229,8 @@ local function add_warpers(add, c, eos)
   if c.eta_cutoff > 0 and c.eta_cutoff < 1 then add(processors.EtaLogitsWarper(c.eta_cutoff, keep)) end
 end
 
---- The processors of a configuration in transformers' order. state: prompt (its length in columns), eos (list or nil), mask (rows,
+--- The processors of a configuration in transformers' order. state: prompt (its length in columns), ids (rows,
+-- prompt), eos (list or nil), mask (rows,
 -- prompt; or nil), logits_processor (a function or a list of them), prefix_allowed_tokens_fn.
 function processors.of_config(c, state)
   local all = {}
