@@ -1,4 +1,4 @@
-/* Products of 16-bit operands: bfloat16 by oneDNN's primitive where the processor has instructions for it, else, and float16
+/* Products of 16-bit operands: bfloat16 by oneDNN's gemm or primitive where the processor has instructions for it, else, and float16
  * always, converted to float32, multiplied and rounded. The activation is computed from the values before it as stored. */
 #include "element.h"
 #include "product_library.h"
@@ -35,8 +35,62 @@ static bool is_few(const HfMatmul *m) {
   return m->dtype == HF_BFLOAT16 && m->m <= HF_FEW_ROWS && !m->transpose_a && m->alpha == 1 && m->beta == 0 && m->k > 0;
 }
 
-static bool by_primitive(const HfMatmul *m) {
+/* ---- by the library */
+
+enum { MOST_SUMS = 1 << 22, EVEN_ROWS = 16 }; /* floats; rows of an AMX tile */
+
+/* A product with its float32 sums, dense. */
+typedef struct Rounding {
+  const HfMatmul *m;
+  const float *sums;
+} Rounding;
+
+/* A product with float32 sums: where they go, before any activation. */
+static bool by_gemm(const HfMatmul *m) {
+  HfMatmul sums = *m;
+  if (!m->float_c || m->bias || (m->pre && m->beta != 0)) return false;
+  if (m->pre) sums.c = m->pre;
+  return hf_bfloat_gemm(&sums);
+}
+
+/* Sums and bias, rounded, into pre, or into c where nobody keeps them. */
+static void round_rows(const void *context, int64_t first, int64_t last) {
+  const Rounding *r = context;
+  const HfMatmul *m = r->m;
+  const void *bias = m->bias;
+  for (int64_t i = first; i < last; i++) {
+    void *out = hf_at_mut(m->pre ? m->pre : m->c, i * m->ldc, HF_BFLOAT16);
+    const float *in = r->sums + i * m->n;
+    if (bias) {
+#pragma omp simd
+      for (int64_t j = 0; j < m->n; j++) hf_store(out, j, in[j] + hf_load(bias, j, HF_BFLOAT16), HF_BFLOAT16);
+    } else {
+#pragma omp simd
+      for (int64_t j = 0; j < m->n; j++) hf_store(out, j, in[j], HF_BFLOAT16);
+    }
+  }
+}
+
+/* Is the gemm with a pass that rounds its sums the better way to a bfloat16 result? It is for long sums and for rows that do not
+ * fill tiles, whose number changes from batch to batch, so that the primitive would be made anew (figures: docs/speed.md). The
+ * choice depends on the sizes alone: results do not depend on what came before. */
+static bool prefers_gemm(const HfMatmul *m) { return m->m * m->n <= MOST_SUMS && (m->k > m->n || m->m % EVEN_ROWS != 0); }
+
+static bool by_rounded_gemm(const HfMatmul *m) {
+  if (m->float_c || m->beta != 0 || !prefers_gemm(m)) return false;
+  float *sums = hf_scratch_new(m->m * m->n);
+  if (!sums) return false;
+  HfMatmul g = *m;
+  g.c = sums, g.ldc = m->n;
+  bool ok = hf_bfloat_gemm(&g);
+  if (ok) hf_parallel(m->m, m->m * m->n, round_rows, &(Rounding){m, sums});
+  hf_scratch_free(sums, m->m * m->n);
+  return ok;
+}
+
+static bool by_library(const HfMatmul *m) {
   if (m->dtype != HF_BFLOAT16) return false;
+  if (by_gemm(m) || by_rounded_gemm(m)) return true;
   HfMatmul sums = *m;
   if (m->pre && m->beta == 0) sums.c = m->pre;
   else if (m->pre) return false;
@@ -139,7 +193,7 @@ HfStatus HF_CPU(half_matmul)(const HfMatmul *m, HfStatus (*float_product)(const 
   hf_product_library();
   for (int64_t batch = 0; batch < m->batch; batch++) {
     HfMatmul one = single(m, batch);
-    HfStatus status = one.k > 0 && !is_few(&one) && by_primitive(&one) ? HF_OK : by_float(&one, float_product);
+    HfStatus status = one.k > 0 && !is_few(&one) && by_library(&one) ? HF_OK : by_float(&one, float_product);
     if (status != HF_OK) return status;
     if (one.pre || one.activation != HF_ACT_NONE) activate(&one);
   }

@@ -1,5 +1,5 @@
-/* oneDNN's matmul primitive, version 2, for bfloat16 operands: the library then uses AVX-512 or AMX tiles. A primitive
- * belongs to sizes, strides and dtypes; making one takes half a millisecond, so they are kept in a table, where a new one
+/* Products of bfloat16 operands by oneDNN, version 2, on AVX-512 or AMX tiles: its gemm, and its matmul primitive. A primitive
+ * belongs to sizes, strides and dtypes; making one takes 1-4 ms, so they are kept in a table, where a new one
  * takes the place of an older one that falls on the same entry. One thread calls kernels, so there is no lock.
  *
  * Declared here are the few functions used; structs the library fills are opaque blocks, larger than they need to be. */
@@ -10,6 +10,7 @@
 #ifdef HF_NO_PRODUCT_LIBRARY
 void hf_primitive_open(void *library, int major_version) {}
 bool hf_primitive_product(const HfMatmul *m) { return false; }
+bool hf_bfloat_gemm(const HfMatmul *m) { return false; }
 #else
 
 enum { BFLOAT16 = 2, FLOAT32 = 3, CPU = 1, IN_ORDER = 1, SOURCE = 1, DESTINATION = 17, WEIGHTS = 33, BIAS = 41, ENTRIES = 512 };
@@ -47,6 +48,8 @@ static struct {
 } dnnl;
 
 static void *engine, *stream;
+static int (*gemm)(char transpose_a, char transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const void *a, int64_t lda, const void *b,
+                   int64_t ldb, float beta, float *c, int64_t ldc);
 
 static bool has_bfloat16(void) {
 #ifdef HF_X86_64
@@ -67,6 +70,7 @@ void hf_primitive_open(void *library, int major_version) {
   TAKE(primitive_create) TAKE(primitive_destroy) TAKE(primitive_execute)
   TAKE(memory_create) TAKE(memory_destroy) TAKE(memory_set_data_handle)
 #undef TAKE
+  *(void **)&gemm = dlsym(library, "dnnl_gemm_bf16bf16f32");
   if (dnnl.engine_create(&engine, CPU, 0) != 0) return;
   if (dnnl.stream_create(&stream, engine, IN_ORDER) != 0) stream = NULL;
 }
@@ -147,5 +151,10 @@ bool hf_primitive_product(const HfMatmul *m) {
   if (!set_data(e->a, m->a) || !set_data(e->b, m->b) || !set_data(e->c, m->c) || (m->bias && !set_data(e->bias, m->bias))) return false;
   Argument arguments[] = {{SOURCE, e->a}, {WEIGHTS, e->b}, {DESTINATION, e->c}, {BIAS, e->bias}};
   return dnnl.primitive_execute(e->primitive, stream, m->bias ? 4 : 3, arguments) == 0;
+}
+
+bool hf_bfloat_gemm(const HfMatmul *m) {
+  return gemm && gemm(m->transpose_a ? 'T' : 'N', m->transpose_b ? 'T' : 'N', m->m, m->n, m->k, m->alpha, m->a, m->lda, m->b, m->ldb, m->beta,
+                      m->c, m->ldc) == 0;
 }
 #endif

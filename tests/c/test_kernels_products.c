@@ -248,7 +248,7 @@ static void check_half_product(int64_t m, int64_t n, int64_t k, bool transpose_a
 }
 
 static void test_product_of_halves(void **state) {
-  static const int64_t sizes[][3] = {{1, 40, 33}, {37, 45, 51}, {64, 96, 128}, {12, 32, 1}};
+  static const int64_t sizes[][3] = {{1, 40, 33}, {37, 45, 51}, {64, 96, 128}, {64, 128, 96}, {12, 32, 1}};
   for (int i = 0; i < (int)(sizeof sizes / sizeof *sizes); i++)
     for (int t = 0; t < 4; t++) check_half_product(sizes[i][0], sizes[i][1], sizes[i][2], t & 1, t & 2);
 }
