@@ -1,4 +1,4 @@
-/* Autocast: its dtype for each kind of device, and 16-bit copies of parameters. */
+/* Autocast: its dtype for each kind of device, and 16-bit copies of what products read. */
 #include "autocast.h"
 #include <string.h>
 #include "memory.h"
@@ -27,7 +27,8 @@ HfDtype hf_norm_dtype(const HfTensor *x) {
   return hf_dtype_is_float(x->dtype) && (is_cpu || !is_cast) ? x->dtype : HF_FLOAT32;
 }
 
-/* ---- copies of parameters. A storage may hold several (a mapped file of weights), told apart by offset and size. */
+/* ---- copies of parameters, and of results that several products read. A storage may hold several (a mapped file of weights), told
+ * apart by offset and size. */
 
 struct HfLowCopy {
   HfLowCopy *next;
@@ -75,7 +76,7 @@ static bool refresh(HfLowCopy *c, HfTensor *t, HfError *err) {
   return true;
 }
 
-static HfTensor *parameter_copy(HfTensor *t, HfDtype dtype, HfError *err) {
+static HfTensor *kept_copy(HfTensor *t, HfDtype dtype, HfError *err) {
   HfLowCopy *c = find(t, dtype);
   if (!c) {
     HfTensor *copy = converted(t, dtype, err);
@@ -90,8 +91,8 @@ static HfTensor *parameter_copy(HfTensor *t, HfDtype dtype, HfError *err) {
 
 HfTensor *hf_low_copy(HfTensor *t, HfDtype dtype, HfError *err) {
   if (t->dtype == dtype && hf_tensor_is_contiguous(t)) return hf_tensor_detach(t, err);
-  bool is_parameter = !t->node && t->requires_grad && hf_tensor_is_contiguous(t) && t->dtype != dtype;
-  return is_parameter ? parameter_copy(t, dtype, err) : converted(t, dtype, err);
+  bool is_kept = t->requires_grad && hf_tensor_is_contiguous(t) && t->dtype != dtype;
+  return is_kept ? kept_copy(t, dtype, err) : converted(t, dtype, err);
 }
 
 void hf_low_copies_free(HfStorage *storage) {

@@ -19,8 +19,8 @@ HfDtype hf_product_dtype(const HfTensor *a, const HfTensor *b);
 /* The dtype normalisation of x runs in: under autocast on CUDA float32 (PyTorch's list for it), else its own. */
 HfDtype hf_norm_dtype(const HfTensor *x);
 
-/* t contiguous in `dtype`, without history; t itself where it is that already. The copy of a parameter is kept with its storage until
- * the parameter changes: one conversion a step, however many products use it. */
+/* t contiguous in `dtype`, without history; t itself where it is that already. The copy of a parameter, or of a result that has a
+ * gradient, is kept with its storage until that changes or goes: one conversion a step, however many products read it. */
 HfTensor *hf_low_copy(HfTensor *t, HfDtype dtype, HfError *err);
 
 /* Frees the kept copies of a storage; called when the storage goes. */

@@ -99,6 +99,14 @@ t.test("a changed parameter is converted again", function()
   t.same({ first(), y:float():flatten()[1]:item() }, { 16.0, 8.0 })
 end)
 
+t.test("a result that was changed in place is converted again", function()
+  local x, w = tensor.ones(2, 4):requires_grad_() * 1, tensor.ones(3, 4)
+  local y = bf16(tensor.linear, x, w)
+  t.same({ y:float():flatten()[1]:item(), bf16(tensor.linear, x, w):float():flatten()[1]:item() }, { 4.0, 4.0 })
+  tensor.no_grad(function() x:mul_(2) end)
+  t.same({ bf16(tensor.linear, x, w):float():flatten()[1]:item(), y:float():flatten()[1]:item() }, { 8.0, 4.0 })
+end)
+
 local sizes = { vocab_size = 60, hidden_size = 32, num_hidden_layers = 2, num_attention_heads = 2, intermediate_size = 48,
   max_position_embeddings = 40, hidden_dropout_prob = 0, attention_probs_dropout_prob = 0, initializer_range = 0.1 }
 
