@@ -69,7 +69,7 @@ return function(t)
     for _, text in ipairs(expected.extra_texts) do picked[#picked + 1] = text end
     check_encodings(tok, picked, expected.encodings)
     for i, pair in ipairs(expected.pairs) do
-      local result = tok(texts[pair.a + 1], texts[pair.b + 1], { return_special_tokens_mask = true, return_offsets_mapping = true })
+      local result = tok(texts[pair.a + 1], texts[pair.b + 1], { return_token_type_ids = true, return_special_tokens_mask = true, return_offsets_mapping = true })
       t.same(result.input_ids, pair.ids, "pair " .. i)
       t.same(result.token_type_ids, pair.type_ids, "types of pair " .. i)
       t.same(result.special_tokens_mask, pair.special_tokens_mask, "special tokens of pair " .. i)

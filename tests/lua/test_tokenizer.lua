@@ -23,6 +23,32 @@ write("bert/tokenizer_config.json", [[{"do_lower_case": true, "model_max_length"
 local function load(options) return tokenizer.AutoTokenizer.from_pretrained(root .. "/bert", options) end
 local tok = load()
 
+t.test("an empty table is options, not a second text", function()
+  t.same(tok("hello world", {}).input_ids, tok("hello world").input_ids)
+  t.same(tok({ "hello", "world" }, {}).input_ids, tok({ "hello", "world" }).input_ids)
+end)
+
+t.test("a special token that no vocabulary has is warned of", function()
+  local notes, said = require "hflua.trainer.notes", nil
+  local warn = notes.warn
+  notes.warn = function(format, ...) said = format:format(...) end
+  local some = load()
+  some.pad_token = "[SEP]"
+  assert(said == nil)
+  some.pad_token = "[NOPE]"
+  notes.warn = warn
+  assert(said:find("[NOPE]", 1, true) and said:find("add_special_tokens{pad_token", 1, true), said)
+end)
+
+t.test("a tokenizer of no known class gives no token types unless asked for", function()
+  local path = root .. "/classless"
+  tok:save_pretrained(path)
+  os.remove(path .. "/tokenizer_config.json")
+  local bare = tokenizer.AutoTokenizer.from_pretrained(path)
+  t.same(bare("hello", "world"):keys(), { "input_ids", "attention_mask" })
+  t.same(bare("hello", "world", { return_token_type_ids = true }).token_type_ids, { 0, 0, 0, 1, 1 })
+end)
+
 -- ---- loading
 
 t.test("classes, names and sizes", function()

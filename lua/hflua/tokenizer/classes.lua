@@ -106,7 +106,7 @@ local albert = from_document "bos=[CLS] eos=[SEP] sep=[SEP] cls=[CLS] unk=<unk> 
 -- Class names of tokenizer_config.json, without "Fast".
 local known = {
   BertTokenizer = bert, ElectraTokenizer = bert, DistilBertTokenizer = distilbert,
-  PreTrainedTokenizer = { tokens = {}, columns = with_types },
+  PreTrainedTokenizer = { tokens = {}, columns = without_types },
   GPT2Tokenizer = gpt2, CodeGenTokenizer = codegen, GPTNeoXTokenizer = codegen,
   RobertaTokenizer = roberta, LongformerTokenizer = roberta, BartTokenizer = roberta,
   Qwen2Tokenizer = qwen2, LlamaTokenizer = llama,

@@ -76,10 +76,18 @@ local function forget_options(self)
   rawset(self, "_last", nil)
 end
 
+-- Sets a special token; one that the vocabulary lacks stands for the unknown token, as in Python, which is seldom meant.
+local function set_special(self, name, value)
+  self._special:set(name, value)
+  local text = self._special:get(name)
+  if not text or self._engine:id(text) then return end
+  notes.warn("tok.%s: '%s' is not in the vocabulary and stands for the unknown token, if there is one; tok:add_special_tokens{%s = '%s'} adds it", name, text, name, text)
+end
+
 function Tokenizer.__newindex(self, key, value)
   if value == null then value = nil end
   forget_options(self)
-  if special_tokens.is_name(key) then return self._special:set(key, value) end
+  if special_tokens.is_name(key) then return set_special(self, key, value) end
   local name = type(key) == "string" and key:match("^(.+_token)_id$")
   if name then
     return self._special:set(name, value and (self:convert_ids_to_tokens(value) or errors.raise("%s: id %s is not in the vocabulary", key, tostring(value))))
@@ -95,7 +103,7 @@ function Tokenizer.new(engine, class_name, settings)
   local self = setmetatable({ _engine = engine, _special = special_tokens.new(), _settings = settings, tokenizer_class = class_name,
     name_or_path = "", is_fast = true, _warned_too_long = false, pad_token_type_id = 0, padding_side = "right", truncation_side = "right",
     split_special_tokens = false, clean_up_tokenization_spaces = false, model_max_length = 1e30,
-    model_input_names = { "input_ids", "token_type_ids", "attention_mask" } }, Tokenizer)
+    model_input_names = { "input_ids", "attention_mask" } }, Tokenizer)
   return self
 end
 
@@ -159,9 +167,9 @@ local function encode_batch(self, text, pair, prepared)
   return BatchEncoding.new(encoding, prepared, batched or prepared.overflow, self, text, pair)
 end
 
--- tok(text, opts), tok(text, pair, opts), tok{text =, ...} and the names text_pair and text_target of HF.
+-- tok(text, opts), where opts may be empty, tok(text, pair, opts), tok{text =, ...} and the names text_pair and text_target of HF.
 local function arguments(text, pair, given)
-  if given == nil and type(pair) == "table" and #pair == 0 and next(pair) ~= nil then pair, given = nil, pair end
+  if given == nil and type(pair) == "table" and #pair == 0 then pair, given = nil, pair end
   if pair == null then pair = nil end
   return text, pair, given
 end
