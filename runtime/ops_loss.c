@@ -116,7 +116,13 @@ HfTensor *hf_cross_entropy(HfTensor *logits, HfTensor *labels, HfTensor *weight,
  * dx, dW and db at once; backward only scales, where it must. Rows whose label is ignored are left out first.
  * saved: dx, dW, db */
 
-#define CHUNK_ROWS 256
+/* Rows of a chunk: many, since dW is read and written for each; 2^26 logits at most, but 64 rows. */
+static int64_t chunk_rows(int64_t rows, int64_t classes) {
+  int64_t most = ((int64_t)64 << 20) / (classes > 0 ? classes : 1);
+  if (most > 1024) most = 1024;
+  if (most < 64) most = 64;
+  return rows < most ? rows : most;
+}
 
 /* Gradient i for an upstream gradient `scale`. On the processor what was saved is scaled in place, or given as it is. */
 static HfTensor *scaled_gradient(HfNode *node, int i, HfTensor *scale, HfError *err) {
@@ -258,7 +264,7 @@ static bool gradients_of(Chunks *s, HfTensor *const *in, int64_t rows, HfError *
 /* Every label counts: those that do not were left out. in: x, w, b as they came; of: the same in the products' dtype. */
 static HfTensor *linear_loss_of(HfTensor *const *in, HfTensor *const *of, HfTensor *labels, const LossContext *c, HfError *err) {
   HfTensor *x = of[0], *out = NULL;
-  int64_t rows = x->shape[0], chunk = rows < CHUNK_ROWS ? rows : CHUNK_ROWS;
+  int64_t rows = x->shape[0], chunk = chunk_rows(rows, of[1]->shape[0]);
   double share = c->reduction == HF_REDUCE_MEAN && rows ? 1.0 / (double)rows : 1.0;
   Chunks s = {.c = c, .dtype = x->dtype, .x = x, .w = of[1], .b = of[2], .labels = labels};
   bool ok = gradients_of(&s, in, rows, err) && (s.logits = hf_empty_as(x, x->dtype, 2, (int64_t[]){chunk, of[1]->shape[0]}, err)) &&
