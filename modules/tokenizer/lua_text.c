@@ -211,15 +211,30 @@ static bool matches_whole(const HfRegex *regex, const char *text, size_t size, b
   return ok;
 }
 
+/* An expression that cannot stand by itself could still close the parentheses around it: "a)|(b". */
+static bool check_pattern(const char *pattern, size_t size, HfError *err) {
+  HfRegex *alone = hf_regex_new(pattern, size, "fullmatch", err);
+  hf_regex_free(alone);
+  return alone != NULL;
+}
+
+/* Pushes the pattern as one that begins and ends where the text does; it may hold zero bytes. */
+static const char *push_anchored(lua_State *L, int pattern, size_t *size) {
+  lua_pushliteral(L, "\\A(?:");
+  lua_pushvalue(L, pattern);
+  lua_pushliteral(L, ")\\z");
+  lua_concat(L, 3);
+  return lua_tolstring(L, -1, size);
+}
+
 /* fullmatch(pattern, text): true when the pattern matches all of the text. */
 static int text_fullmatch(lua_State *L) {
-  size_t pattern_size, size;
-  check_text(L, 1, "fullmatch", &pattern_size);
-  const char *text = check_text(L, 2, "fullmatch", &size);
-  const char *anchored = lua_pushfstring(L, "\\A(?:%s)\\z", lua_tostring(L, 1));
+  size_t pattern_size, anchored_size, size;
+  const char *pattern = check_text(L, 1, "fullmatch", &pattern_size), *text = check_text(L, 2, "fullmatch", &size);
+  const char *anchored = push_anchored(L, 1, &anchored_size);
   HfError err;
   bool whole = false;
-  HfRegex *regex = hf_regex_new(anchored, lua_rawlen(L, -1), "fullmatch", &err);
+  HfRegex *regex = check_pattern(pattern, pattern_size, &err) ? hf_regex_new(anchored, anchored_size, "fullmatch", &err) : NULL;
   bool ok = regex && matches_whole(regex, text, size, &whole, &err);
   hf_regex_free(regex);
   if (!ok) return hfL_raise(L, &err);
