@@ -1,6 +1,6 @@
 """The fast tokenizer's side of tokenize.lua; prints one JSON line.
 
-    peer_tokenize.py --vocab FILE --text FILE [--single]
+    peer_tokenize.py --vocab FILE [--merges FILE] --text FILE [--single]      BERT, or with merges GPT-2
 """
 import argparse
 import json
@@ -9,14 +9,15 @@ import resource
 import time
 
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
-from tokenizers import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--vocab")
+parser.add_argument("--merges", default="")
 parser.add_argument("--text")
 parser.add_argument("--single", action="store_true")
 o = parser.parse_args()
-tok = BertWordPieceTokenizer(o.vocab, lowercase=True)
+tok = ByteLevelBPETokenizer(o.vocab, o.merges) if o.merges else BertWordPieceTokenizer(o.vocab, lowercase=True)
 lines = [line.rstrip("\n") for line in open(o.text, encoding="utf-8")]
 best, tokens = 1e9, 0
 for _ in range(5):
