@@ -57,6 +57,11 @@ static inline unsigned __ballot_sync(unsigned, int predicate) {
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline void __threadfence(void) {}
 
+/* Copies that a thread queues in groups and waits for: the target holds NaN until the wait that ends the copy. from NULL: zeros. */
+void hf_emulated_queue_copy(void *to, const void *from, size_t size);
+void hf_emulated_commit_copies(void);
+void hf_emulated_wait_copies(int pending);
+
 /* ---- atomics: threads take turns only where they wait, so plain operations will do */
 template <class T> T atomicAdd(T *at, T value) { T old = *at; *at = old + value; return old; }
 template <class T> T atomicMax(T *at, T value) { T old = *at; if (value > old) *at = value; return old; }

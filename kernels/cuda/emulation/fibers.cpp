@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <vector>
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -173,6 +174,35 @@ void hf_emulated_shuffle(void *out, const void *in, size_t size, int from) {
   memcpy(out, all + from * HF_EXCHANGE_BYTES, size);
 }
 
+/* ---- queued copies, of each thread in order */
+
+struct Copy {
+  void *to;
+  const void *from;
+  size_t size;
+  int group;
+};
+static std::vector<Copy> copies[MAX_THREADS];
+static int groups[MAX_THREADS]; /* closed so far in this block */
+
+void hf_emulated_queue_copy(void *to, const void *from, size_t size) {
+  memset(to, 0xff, size);
+  copies[current].push_back(Copy{to, from, size, groups[current]});
+}
+
+void hf_emulated_commit_copies(void) { groups[current]++; }
+
+void hf_emulated_wait_copies(int pending) {
+  std::vector<Copy> &queue = copies[current];
+  size_t done = 0;
+  for (; done < queue.size() && queue[done].group < groups[current] - pending; done++) {
+    const Copy &c = queue[done];
+    if (c.from) memcpy(c.to, c.from, c.size);
+    else memset(c.to, 0, c.size);
+  }
+  queue.erase(queue.begin(), queue.begin() + (long)done);
+}
+
 /* Threads whose wait is over become ready; true when there are any. */
 static bool release(void) {
   bool any = false;
@@ -192,7 +222,7 @@ static bool release(void) {
 static void run_block(void) {
   block.next = block.waiting = 0;
   block.alive = block.threads;
-  for (int t = 0; t < block.threads; t++) block.state[t] = NEW, block.turn[t] = 0;
+  for (int t = 0; t < block.threads; t++) block.state[t] = NEW, block.turn[t] = 0, groups[t] = 0, copies[t].clear();
   for (int w = 0; w * 32 < block.threads; w++)
     block.warp_waiting[w] = 0, block.warp_alive[w] = block.threads - w * 32 < 32 ? block.threads - w * 32 : 32;
   while (block.next < block.threads) resume(take_fiber());
