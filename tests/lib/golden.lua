@@ -24,6 +24,21 @@ function golden.json(name)
   return require("hflua.core.json").load_file(assert(golden.path(name), name .. ": no such reference file"))
 end
 
+--- The models of golden/models.
+golden.model_names = { "bert_seqcls_2", "bert_seqcls_3", "bert_regression", "bert_multilabel", "bert_mlm", "bert_tokcls", "bert_qa",
+  "roberta_seqcls", "roberta_mlm", "distilbert_seqcls", "distilbert_mlm", "gpt2_lm", "gpt2_lm_leftpad", "gpt2_seqcls_midpad",
+  "llama_lm_untied", "llama_lm_tied", "llama_lm_rope3", "llama_seqcls", "qwen2_lm" }
+
+--- The tensors PREFIX.NAME of an io.safetensors by NAME; of stacked training inputs those of one step.
+function golden.inputs_of(io, prefix, step)
+  local inputs = {}
+  for name, value in pairs(io) do
+    local key = name:match("^" .. prefix .. "%.(.+)$")
+    if key then inputs[key] = step and value[step] or value end
+  end
+  return inputs
+end
+
 local function text(shape) return "[" .. table.concat(shape, ", ") .. "]" end
 
 --- Largest |actual - expected| must be at most `limit`; shapes must agree.

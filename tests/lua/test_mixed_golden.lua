@@ -6,9 +6,6 @@ local tensor, models = hf.tensor, hf.models
 local golden = require "golden"
 
 local folder = golden.folder("models")
-local names = { "bert_seqcls_2", "bert_seqcls_3", "bert_regression", "bert_multilabel", "bert_mlm", "bert_tokcls", "bert_qa",
-  "roberta_seqcls", "roberta_mlm", "distilbert_seqcls", "distilbert_mlm", "gpt2_lm", "gpt2_lm_leftpad", "gpt2_seqcls_midpad",
-  "llama_lm_untied", "llama_lm_tied", "llama_lm_rope3", "llama_seqcls", "qwen2_lm" }
 
 -- Of the largest entry; more where PyTorch 2.15's own bfloat16 run on a processor is as far from its float32 run.
 local limit = 5e-2
@@ -18,15 +15,6 @@ local farther = {
 }
 
 local function limit_of(name, what, largest) return ((farther[name] or {})[what] or limit) * largest end
-
-local function inputs_of(io)
-  local inputs = {}
-  for name, value in pairs(io) do
-    local key = name:match "^in%.(.+)$"
-    if key then inputs[key] = value end
-  end
-  return inputs
-end
 
 local function check_logits(name, out, io)
   for key, value in pairs(io) do
@@ -51,7 +39,7 @@ local function check(name, dtype)
   local path = folder .. "/" .. name
   local expected, io = hf.json.load_file(path .. "/expected.json"), hf.safetensors.load_file(path .. "/io.safetensors")
   local model = models[expected.class].from_pretrained(path, { quiet = true, dtype = dtype })
-  local out = hf.autocast("cpu", { dtype = "bfloat16", enabled = not dtype }, model, inputs_of(io))
+  local out = hf.autocast("cpu", { dtype = "bfloat16", enabled = not dtype }, model, golden.inputs_of(io, "in"))
   t.near(out.loss:item(), expected.loss, 0, 1e-2, "loss")
   assert(out.loss:item() ~= expected.loss, "the products are in float32")
   check_logits(name, out, io)
@@ -83,7 +71,7 @@ local function check_training(name)
   end
 end
 
-for _, name in ipairs(names) do
+for _, name in ipairs(golden.model_names) do
   if not folder or not t.exists(folder .. "/" .. name .. "/expected.json") then
     t.skip(name, "needs ../shared/golden/models")
   else

@@ -6,18 +6,6 @@ local tensor, models = hf.tensor, hf.models
 local golden = require "golden"
 
 local folder = golden.folder("models")
-local names = { "bert_seqcls_2", "bert_seqcls_3", "bert_regression", "bert_multilabel", "bert_mlm", "bert_tokcls", "bert_qa",
-  "roberta_seqcls", "roberta_mlm", "distilbert_seqcls", "distilbert_mlm", "gpt2_lm", "gpt2_lm_leftpad", "gpt2_seqcls_midpad",
-  "llama_lm_untied", "llama_lm_tied", "llama_lm_rope3", "llama_seqcls", "qwen2_lm" }
-
-local function inputs_of(io, prefix, step)
-  local inputs = {}
-  for name, value in pairs(io) do
-    local key = name:match("^" .. prefix .. "%.(.+)$")
-    if key then inputs[key] = step and value[step] or value end
-  end
-  return inputs
-end
 
 local function load(name)
   local path = folder .. "/" .. name
@@ -35,13 +23,13 @@ end
 
 local function check_outputs(name)
   local model, expected, io = load(name)
-  local out = model(inputs_of(io, "in"))
+  local out = model(golden.inputs_of(io, "in"))
   t.near(out.loss:item(), expected.loss, 0, 1e-5, "loss")
   for key, value in pairs(io) do
     local field = key:match "^out%.(.*logits)$"
     if field then golden.close_where(out[field], value, io["in.attention_mask"], 1e-5, field) end
   end
-  local inputs = inputs_of(io, "in")
+  local inputs = golden.inputs_of(io, "in")
   inputs.output_hidden_states = true
   local hidden = model(inputs).hidden_states
   for i = 1, #hidden do golden.close_where(hidden[i], io["hidden." .. i - 1], io["in.attention_mask"], 1e-5, "hidden." .. i - 1) end
@@ -56,7 +44,7 @@ end
 local function check_gradients(name)
   local model, expected, io, path = load(name)
   local grads = hf.safetensors.load_file(path .. "/grads.safetensors")
-  model(inputs_of(io, "in")).loss:backward()
+  model(golden.inputs_of(io, "in")).loss:backward()
   local seen = 0
   for parameter, p in model:named_parameters() do
     local want = assert(grads[parameter], parameter)
@@ -78,7 +66,7 @@ local function check_training(name)
   local optimizer = hf.trainer.AdamW({ { params = decayed, weight_decay = train.weight_decay }, { params = plain, weight_decay = 0.0 } }, { lr = train.lr })
   local schedule = hf.trainer.get_scheduler("linear", { optimizer = optimizer, num_warmup_steps = train.warmup_steps, num_training_steps = train.steps })
   for step = 1, train.steps do
-    local loss = model(inputs_of(io, "train", step)).loss
+    local loss = model(golden.inputs_of(io, "train", step)).loss
     t.near(loss:item(), train.losses[step], 0, 2e-5, "loss of step " .. step)
     loss:backward()
     local norm = hf.nn.utils.clip_grad_norm_(model:parameters(), train.max_grad_norm)
@@ -101,7 +89,7 @@ local function check_dropout(name)
     for _, pass in ipairs(expected.dropout) do
       if pass.attention == "sdpa" then
         tensor.manual_seed(pass.seed)
-        local out = model(inputs_of(io, "in"))
+        local out = model(golden.inputs_of(io, "in"))
         t.near(out.loss:item(), pass.loss, 0, 1e-5, "loss under dropout")
       end
     end
@@ -110,7 +98,7 @@ local function check_dropout(name)
   assert(ok, message)
 end
 
-for _, name in ipairs(names) do
+for _, name in ipairs(golden.model_names) do
   if not folder or not t.exists(folder .. "/" .. name .. "/expected.json") then
     t.skip(name, "needs ../shared/golden/models")
   else

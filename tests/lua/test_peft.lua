@@ -18,15 +18,6 @@ local function base_model(case, expected)
   return hf.models[classes[case]].from_pretrained(golden.folder(expected.base), { quiet = true })
 end
 
-local function inputs_of(io, prefix, step)
-  local inputs = {}
-  for name, value in pairs(io) do
-    local key = name:match("^" .. prefix .. "%.(.+)$")
-    if key then inputs[key] = step and value[step] or value end
-  end
-  return inputs
-end
-
 local function file_name(name) return (name:gsub("%.default%.", "."):gsub("%.modules_to_save%.", ".")) end
 
 local function trained(model)
@@ -47,7 +38,7 @@ local function load(case)
 end
 
 local function check_gradients(model, expected, io)
-  local out = model(inputs_of(io, "in"))
+  local out = model(golden.inputs_of(io, "in"))
   t.near(out.loss:item(), expected.loss, 1e-5)
   golden.close_where(out.logits, io["out.logits"], io["in.attention_mask"], 1e-5, "logits")
   out.loss:backward()
@@ -65,7 +56,7 @@ local function check_training(model, expected, base)
   local optimizer = hf.AdamW(parameters, { lr = 1e-2, weight_decay = 0.01 })
   model:zero_grad()
   for step, want in ipairs(expected.training.losses) do
-    local loss = model(inputs_of(steps, "train", step)).loss
+    local loss = model(golden.inputs_of(steps, "train", step)).loss
     loss:backward()
     t.near(hf.nn.utils.clip_grad_norm_(parameters, 1.0):item(), expected.training.grad_norms[step], 1e-4)
     optimizer:step()
@@ -87,7 +78,7 @@ for case in pairs(classes) do
       end
       t.same(#trained(model), count)
       t.same(numbers, expected.trainable_values)
-      local plain = model:disable_adapter(function() return model(inputs_of(io, "in")).loss:item() end)
+      local plain = model:disable_adapter(function() return model(golden.inputs_of(io, "in")).loss:item() end)
       t.near(plain, expected.loss_without_adapter, 1e-5)
     end)
     t.test(case .. ": six steps", function()
@@ -97,10 +88,10 @@ for case in pairs(classes) do
     t.test(case .. ": merged", function()
       local again = hf.PeftModel.from_pretrained(base_model(case, expected), path)
       again:merge_adapter()
-      t.near(again(inputs_of(io, "in")).loss:item(), expected.merged_loss, 1e-5)
+      t.near(again(golden.inputs_of(io, "in")).loss:item(), expected.merged_loss, 1e-5)
       again:unmerge_adapter()
       local merged = again:merge_and_unload()
-      golden.close_where(merged(inputs_of(io, "in")).logits, io["merged.logits"], io["in.attention_mask"], 1e-5, "logits")
+      golden.close_where(merged(golden.inputs_of(io, "in")).logits, io["merged.logits"], io["in.attention_mask"], 1e-5, "logits")
       local state = merged:state_dict()
       for _, name in ipairs(expected.merged_names) do golden.close(state[name], io["merged." .. name], 1e-6, name) end
       t.same(tostring(merged), tostring(base_model(case, expected)))

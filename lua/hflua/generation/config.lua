@@ -188,11 +188,8 @@ function methods:save_pretrained(folder)
   json.save_file(self:to_dict(), folder .. "/generation_config.json", { indent = 2, sort_keys = true })
 end
 
-function methods:clone()
-  local copy = setmetatable({}, getmetatable(self))
-  for name, value in pairs(self) do rawset(copy, name, value) end
-  return copy
-end
+--- A copy.
+methods.clone = require "hflua.copy"
 
 local meta = { __name = Config.__name, __index = methods }
 

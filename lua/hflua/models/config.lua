@@ -161,11 +161,7 @@ function methods:save_pretrained(folder)
 end
 
 --- A copy.
-function methods:clone()
-  local copy = setmetatable({}, getmetatable(self))
-  for name, value in pairs(self) do rawset(copy, name, value) end
-  return copy
-end
+methods.clone = require "hflua.copy"
 
 local function render(self) return getmetatable(self).class.__name .. " " .. json.encode(self:to_dict(), { indent = 2, sort_keys = true }) end
 

@@ -159,11 +159,7 @@ function LoraConfig:save_pretrained(folder)
   require("hflua.core.files").write(folder .. "/adapter_config.json", json.encode(content, { indent = 2, sort_keys = true }) .. "\n")
 end
 
---- An independent copy.
-function LoraConfig:clone()
-  local copy = setmetatable({}, LoraConfig)
-  for name, value in pairs(self) do copy[name] = value end
-  return copy
-end
+--- A copy.
+LoraConfig.clone = require "hflua.copy"
 
 return config

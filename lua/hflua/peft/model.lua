@@ -108,12 +108,18 @@ local function inject(model, config, adapter)
   end
 end
 
+-- Does the parameter of this name belong to an adapter?
+local function is_of(adapter, name)
+  local plain = adapter:gsub("%p", "%%%0")
+  return name:find("%.lora_[AB]%." .. plain .. "%.") or name:find("%.modules_to_save%." .. plain .. "%.")
+end
+
 -- Only the active adapter is trained, with the biases that its configuration names.
 local function set_trained(self)
   local config, active = self.peft_config[self.active_adapter], self.active_adapter
   local trains = not config.inference_mode
   for name, p in self.base_model:named_parameters() do
-    local own = name:find(".lora_[AB]." .. active:gsub("%p", "%%%0") .. ".", 1) or name:find(".modules_to_save." .. active .. ".", 1, true)
+    local own = is_of(active, name)
     local bias = config.bias == "all" and name:find "%.bias$" and not name:find "%.original_module%."
     local beside = config.bias == "lora_only" and name:find "%.base_layer%.bias$"
     p.requires_grad = trains and (own or bias or beside) and true or false
@@ -237,9 +243,8 @@ end
 -- The tensors of an adapter, name in the file -> tensor.
 local function adapter_state(self, adapter)
   local config, state = self.peft_config[adapter], {}
-  local plain = adapter:gsub("%p", "%%%0")
   for name, p in self:named_parameters() do
-    local own = name:find("%.lora_[AB]%." .. plain .. "%.") or name:find("%.modules_to_save%." .. plain .. "%.")
+    local own = is_of(adapter, name)
     local bias = config.bias == "all" and name:find "%.bias$" and not name:find "%.original_module%." and not name:find "%.modules_to_save%."
     local beside = config.bias == "lora_only" and name:find "%.base_layer%.bias$"
     if own or bias or beside then state[file_name(name, adapter)] = p:detach() end

@@ -113,14 +113,18 @@ local function read_attribute(stream, value)
   return { kind = "attribute", line = token.line, value = value, name = token.value }
 end
 
+-- callee(...), behind its opening bracket
+local function read_call(stream, callee)
+  local call = node(stream, "call", { callee = callee })
+  call.arguments, call.named = read_arguments(stream)
+  return call
+end
+
 local function parse_postfix(stream, value)
   while true do
     if stream:accept("operator", ".") then value = read_attribute(stream, value)
     elseif stream:accept("operator", "[") then value = read_subscript(stream, value)
-    elseif stream:accept("operator", "(") then
-      local call = node(stream, "call", { callee = value })
-      call.arguments, call.named = read_arguments(stream)
-      value = call
+    elseif stream:accept("operator", "(") then value = read_call(stream, value)
     else return value end
   end
 end
@@ -158,10 +162,7 @@ local function parse_filters(stream, value)
   while true do
     if stream:accept("operator", "|") then value = read_filter(stream, value)
     elseif stream:accept("name", "is") then value = read_test(stream, value)
-    elseif stream:accept("operator", "(") then
-      local call = node(stream, "call", { callee = value })
-      call.arguments, call.named = read_arguments(stream)
-      value = call
+    elseif stream:accept("operator", "(") then value = read_call(stream, value)
     else return value end
   end
 end
