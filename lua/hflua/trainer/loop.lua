@@ -62,13 +62,14 @@ end
 
 local function is_finite(x) return x == x and x ~= math.huge and x ~= -math.huge end
 
+local function note_numbers(run, loss, norm)
+  run.grad_norm, run.loss_sum, run.last_loss = norm, run.loss_sum + loss, loss
+end
+
 -- Takes note of what a step came to; stops when it was not finite, with the weights before it. has_gradients: are they still there?
 local function note_result(self, result, loss, norm, has_gradients)
   local run, step = self.run, result.global_step
-  if is_finite(loss) and is_finite(norm) then
-    run.grad_norm, run.loss_sum, run.last_loss = norm, run.loss_sum + loss, loss
-    return
-  end
+  if is_finite(loss) and is_finite(norm) then return note_numbers(run, loss, norm) end
   local bad = has_gradients and first_bad(self.model)
   self.state.global_step, self.state.epoch = step, result.epoch
   errors.raise("Trainer: step %d: the loss is %s and the gradient norm %s (last finite loss %s%s); the weights are those of step %d. A smaller learning_rate, max_grad_norm or a look at the batch's labels may help.",
@@ -153,10 +154,7 @@ local function step_knowing(self, result)
   self:settle()
   local loss, norm = result.reading:item()
   local scale = self.scaler and self.scaler:get_scale() or 1
-  if self.scaler and self:note_overflow(norm) then
-    self.run.grad_norm, self.run.loss_sum, self.run.last_loss = norm, self.run.loss_sum + loss, loss
-    return
-  end
+  if self.scaler and self:note_overflow(norm) then return note_numbers(self.run, loss, norm) end
   note_result(self, result, loss, norm, true)
   update(self, self.optimizer.takes_gradient_check and self.run.check or clipping(norm, self.args.max_grad_norm) / scale)
 end
