@@ -1,6 +1,7 @@
 /* Storages: refcounted bytes on a device. */
 #include "autocast.h"
 #include "memory.h"
+#include "twin.h"
 
 static int64_t live_storages;
 static uint64_t allocated_bytes;
@@ -35,6 +36,7 @@ void hf_storage_release(HfStorage *s) {
   if (!s || --s->references) return;
   live_storages--;
   hf_low_copies_free(s);
+  hf_twin_free(s);
   if (s->release)
     s->release(s);
   else

@@ -2,6 +2,7 @@
 #include "tape.h"
 #include "memory.h"
 #include "layout.h"
+#include "twin.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -65,12 +66,22 @@ HfTensor *hf_tensor_full(HfDtype dtype, int ndim, const int64_t *shape, double v
   return t;
 }
 
+/* A twin of the host numbers that t was made of. */
+static void keep_numbers(HfTensor *t, const void *host) {
+  HfError none;
+  if (!hf_twin_is_wanted(t)) return;
+  HfTensor *copy = hf_tensor_from(t->dtype, t->ndim, t->shape, host, hf_device_cpu(), &none);
+  if (copy) hf_twin_keep(t, copy);
+  hf_tensor_release(copy);
+}
+
 HfTensor *hf_tensor_from(HfDtype dtype, int ndim, const int64_t *shape, const void *host, HfDevice *device,
                          HfError *err) {
   HfTensor *t = hf_tensor_empty(dtype, ndim, shape, device, err);
   if (t && !hf_check(hf_tensor_kernels(t)->copy_in(t->storage->data, host, hf_tensor_bytes(t)),
                      "copy to device", t, err))
     return hf_tensor_release(t), NULL;
+  if (t) keep_numbers(t, host);
   return t;
 }
 
@@ -189,7 +200,11 @@ bool hf_check_index(HfStatus status, const char *op, const int64_t *bad, int64_t
 }
 
 bool hf_tensor_read(const HfTensor *t, void *host, HfError *err) {
-  HfTensor *c = NULL;
+  HfTensor *c = hf_twin_of(t);
+  if (c) {
+    bool ok = hf_tensor_read(c, host, err);
+    return hf_tensor_release(c), ok;
+  }
   if (!hf_tensor_is_contiguous(t)) {
     c = hf_tensor_empty(t->dtype, t->ndim, t->shape, hf_tensor_device(t), err);
     if (!c || !hf_tensor_copy_(c, t, err)) return hf_tensor_release(c), false;
@@ -205,6 +220,11 @@ bool hf_tensor_item(const HfTensor *t, double *out, int64_t *integer, HfError *e
   char text[HF_DESCRIPTION_SIZE];
   if (hf_tensor_numel(t) != 1)
     return hf_error_set(err, "item: expected a tensor of one element, found %s", hf_tensor_describe(t, text));
+  HfTensor *near = hf_twin_of(t);
+  if (near) {
+    bool ok = hf_tensor_item(near, out, integer, err);
+    return hf_tensor_release(near), ok;
+  }
   HfDtype wide = hf_dtype_is_float(t->dtype) ? HF_FLOAT32 : HF_INT64;
   union {
     float f;

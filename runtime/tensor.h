@@ -17,6 +17,7 @@
 
 typedef struct HfNode HfNode;       /* tape.h */
 typedef struct HfLowCopy HfLowCopy; /* autocast.c */
+typedef struct HfTwin HfTwin;       /* twin.h */
 
 /* A place where tensors live. Compared by pointer. */
 typedef struct HfDevice {
@@ -47,6 +48,7 @@ typedef struct HfStorage {
   void (*release)(struct HfStorage *storage); /* NULL: the device's pool takes the bytes back */
   void *owner;               /* for `release`: a mapped file, say */
   HfLowCopy *copies;         /* 16-bit copies of parameters in it; owned */
+  HfTwin *twin;              /* the same numbers in host memory, or NULL; owned */
 } HfStorage;
 
 /* Zero references are never seen. `release` is called with the last reference; see HfStorage. */
@@ -112,7 +114,7 @@ bool hf_shape_broadcast(int a_ndim, const int64_t *a, int b_ndim, const int64_t 
 /* Product of the sizes, checked. */
 bool hf_shape_numel(int ndim, const int64_t *shape, int64_t *out, HfError *err);
 
-/* ---- reading and writing numbers (waits for the device) */
+/* ---- reading and writing numbers (reading waits for the device, unless the storage has a twin: twin.h) */
 /* Copies the elements in row order to `host` as they are (dtype unchanged). */
 bool hf_tensor_read(const HfTensor *t, void *host, HfError *err);
 bool hf_tensor_item(const HfTensor *t, double *out, int64_t *integer, HfError *err); /* one element */

@@ -41,7 +41,7 @@ static void *take_cached(int c) {
 }
 
 void hf_cuda_empty_cache(void) {
-  cudaStreamSynchronize(hf_cuda_stream());
+  hf_cuda_synchronize();
   for (int c = 0; c < CLASS_COUNT; c++)
     for (void *data = take_cached(c); data; data = take_cached(c)) {
       cudaFree(data);
@@ -94,6 +94,7 @@ void hf_cuda_free(void *data, size_t bytes) {
 
 HfCudaMemory hf_cuda_memory(void) {
   HfCudaMemory m = cache.stats;
+  m.late_reads = hf_cuda_late_reads();
   size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
   m.free_on_device = (int64_t)free, m.total_on_device = (int64_t)total;
@@ -123,7 +124,10 @@ HfStatus hf_cuda_status(void) {
   return status_of(error);
 }
 
-HfStatus hf_cuda_synchronize(void) { return status_of(cudaStreamSynchronize(stream)); }
+HfStatus hf_cuda_synchronize(void) {
+  cache.stats.waits++;
+  return status_of(cudaStreamSynchronize(stream));
+}
 
 /* ---- pinned memory in pieces, used in turn: a piece is written again when its last copy is done */
 
@@ -174,24 +178,26 @@ static HfStatus copy_in(void *device, const void *host, size_t bytes) {
 
 static HfFault *fault_record, *fault_copy; /* on the device; pinned */
 static char fault_text[256];
+static int64_t fault_reports;
 
 HfFault *hf_cuda_fault(void) { return fault_record; }
+int64_t hf_cuda_fault_reports(void) { return fault_reports; }
 
-static void describe(const HfFault *f) {
+HfStatus hf_cuda_report_fault(const HfFault *f) {
+  if (f->kind == HF_FAULT_NONE) return HF_OK;
   static const char *const what[] = {"", "index_select: index", "gather: index", "embedding: id", "cross_entropy: label"};
   snprintf(fault_text, sizeof fault_text, "%s %lld is out of range; expected 0 .. %lld (found on the device; HFLUA_CUDA_BLOCKING=1 reports it at its line)",
            what[f->kind], (long long)f->value, (long long)f->limit - 1);
+  cudaMemsetAsync(fault_record, 0, sizeof *fault_record, stream);
+  return fault_reports++, HF_BAD_INDEX;
 }
 
 /* Waits for the device; then whether an index was bad since the last time, and which. */
 static HfStatus wait_and_check(int64_t *bad) {
   cudaMemcpyAsync(fault_copy, fault_record, sizeof *fault_copy, cudaMemcpyDeviceToHost, stream);
   HfStatus status = hf_cuda_synchronize();
-  if (status != HF_OK || fault_copy->kind == HF_FAULT_NONE) return status;
-  describe(fault_copy);
   *bad = fault_copy->value;
-  cudaMemsetAsync(fault_record, 0, sizeof *fault_record, stream);
-  return HF_BAD_INDEX;
+  return status == HF_OK ? hf_cuda_report_fault(fault_copy) : status;
 }
 
 HfStatus hf_cuda_checked_status(int64_t *bad) {

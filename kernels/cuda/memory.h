@@ -9,4 +9,5 @@ HfStatus hf_cuda_synchronize(void);
 HfCudaMemory hf_cuda_memory(void);
 void hf_cuda_reset_peak(void);
 void hf_cuda_empty_cache(void);
+int64_t hf_cuda_late_reads(void); /* readback.cu */
 #endif
