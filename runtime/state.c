@@ -1,5 +1,6 @@
 /* Creates the Lua state: standard libraries, C modules, embedded Lua sources. Bytecode is refused everywhere. */
 #include "state.h"
+#include "memory.h"
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -164,9 +165,26 @@ static int fill_state(lua_State *L) {
   return 0;
 }
 
+/* Lua's allocator with what it holds counted against the limit of memory. Lua expects that giving back never fails. */
+static void *allocate_counted(void *unused, void *block, size_t old_size, size_t size) {
+  if (!block) old_size = 0; /* then it is the kind of object */
+  if (size > old_size && !hf_memory_take(size - old_size)) return NULL;
+  if (size < old_size) hf_memory_give(old_size - size);
+  if (!size) return free(block), NULL;
+  void *moved = realloc(block, size);
+  if (!moved && size > old_size) hf_memory_give(size - old_size);
+  return moved;
+}
+
+static void count_memory(lua_State *L) {
+  hf_memory_take((size_t)lua_gc(L, LUA_GCCOUNT) * 1024);
+  lua_setallocf(L, allocate_counted, NULL);
+}
+
 lua_State *hf_state_new(bool ignore_environment) {
   lua_State *L = luaL_newstate();
   if (!L) return NULL;
+  if (hf_memory_limit_name()) count_memory(L);
   lua_pushboolean(L, ignore_environment);
   lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV"); /* read by luaL_openlibs */
   lua_pushcfunction(L, fill_state);
