@@ -86,10 +86,8 @@ static bool is_long_option(const CommandLine *line, int *i, const char *name, co
 }
 
 /* The device must be there; kept in HFLUA_DEVICE for what chooses a device. */
-static bool choose_device(const char *name) {
-  HfError err;
-  if (!hf_device_find(name, &err)) return fprintf(stderr, "hflua: %s\n", err.message), false;
-  return !setenv("HFLUA_DEVICE", name, 1);
+static bool choose_device(const char *name, HfError *err) {
+  return hf_device_find(name, err) && (!setenv("HFLUA_DEVICE", name, 1) || hf_error_memory(err, "HFLUA_DEVICE", strlen(name)));
 }
 
 /* A number and K, M, G or T; 0 when it is none. */
@@ -266,7 +264,8 @@ static void run_in_sandbox(lua_State *L, const CommandLine *line) {
   enter_sandbox(L, line);
   lua_setupvalue(L, -2, 1);
   hf_cpu_description();
-  if (line->device && !choose_device(line->device)) hfL_errorf(L, "--device: see above");
+  HfError err;
+  if (line->device && !choose_device(line->device, &err)) hfL_raise(L, &err);
   call_script(L, line);
 }
 
@@ -314,11 +313,13 @@ static void shorten_waiting(char **argv) {
 
 /* Before the Lua state: what a sandbox must not read, and its limit of time. Lines of output are written as they come, since the
  * end of the time writes nothing out. */
-static void prepare_sandbox(const CommandLine *line) {
+static bool prepare_sandbox(const CommandLine *line, HfError *err) {
+  if (!hf_sandbox_check_folder(err)) return false;
   hf_sandbox_keep_environment(&line->settings);
-  if (!line->max_time) return;
+  if (!line->max_time) return true;
   setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
   hf_interrupt_after(line->max_time);
+  return true;
 }
 
 /* The message of a failed run, with the limit named when there was no memory for more. */
@@ -339,8 +340,9 @@ int main(int argc, char **argv) {
   CommandLine line = {.argc = argc, .argv = argv, .settings = {.network = HF_NETWORK_ENDPOINT}};
   if (!parse_command_line(&line)) return EXIT_USAGE;
   if (line.help) return fputs(usage_text, stdout) == EOF;
-  if (line.sandbox) prepare_sandbox(&line);
-  else if (line.device && !choose_device(line.device)) return EXIT_USAGE;
+  HfError err;
+  bool ready = line.sandbox ? prepare_sandbox(&line, &err) : !line.device || choose_device(line.device, &err);
+  if (!ready) return fprintf(stderr, "hflua: %s\n", err.message), EXIT_USAGE;
   if (line.version) print_version();
   lua_State *L = main_state = hf_state_new(line.no_environment);
   if (!L) return fprintf(stderr, "hflua: not enough memory\n"), EXIT_FAILURE;

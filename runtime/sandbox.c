@@ -2,7 +2,9 @@
 #include "sandbox.h"
 #include <errno.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -47,6 +49,44 @@ void hf_sandbox_keep_environment(const HfSandbox *settings) {
     else explicit_bzero(*in, strlen(*in));
   }
   *out = NULL;
+}
+
+/* ---- the working folder */
+
+static bool is_beneath(const char *path, const char *folder) {
+  size_t length = strcmp(folder, "/") ? strlen(folder) : 0;
+  return !strncmp(path, folder, length) && (path[length] == '/' || !path[length]);
+}
+
+/* The first folder of LD_LIBRARY_PATH that is `folder` or below it. An empty or relative name is the working folder or below. */
+static bool takes_libraries_from(const char *folder, char found[PATH_MAX]) {
+  char name[PATH_MAX];
+  const char *list = getenv("LD_LIBRARY_PATH");
+  if (!list || !*list) return false;
+  for (const char *next = list;; next++) {
+    size_t size = strcspn(next, ":;");
+    snprintf(name, sizeof name, "%.*s", (int)size, next);
+    if (*name != '/' || (realpath(name, found) && is_beneath(found, folder))) return snprintf(found, PATH_MAX, "%s", name), true;
+    if (!*(next += size)) return false;
+  }
+}
+
+static bool lies_in(const char *file, const char *folder) {
+  char real[PATH_MAX];
+  return file && realpath(file, real) && is_beneath(real, folder);
+}
+
+bool hf_sandbox_check_folder(HfError *err) {
+  char folder[PATH_MAX], home[PATH_MAX], found[PATH_MAX];
+  const char *given = getenv("HOME");
+  if (!getcwd(folder, sizeof folder)) return hf_error_set(err, "--sandbox: working folder: %s", strerror(errno));
+  if (!strcmp(folder, "/") || (given && realpath(given, home) && is_beneath(home, folder)))
+    return hf_error_set(err, "--sandbox: the working folder %s holds your home folder, and the recipe could change all of it; start in a folder made for the recipe", folder);
+  if (takes_libraries_from(folder, found))
+    return hf_error_set(err, "--sandbox: LD_LIBRARY_PATH holds '%s', so that libraries could come from the working folder; take it out", found);
+  if (lies_in("/proc/self/exe", folder) || lies_in(getenv("HFLUA_CUDA_BACKEND"), folder))
+    return hf_error_set(err, "--sandbox: hflua itself lies in the working folder %s, and the recipe could change it; start in a folder made for the recipe", folder);
+  return true;
 }
 
 /* ---- entering */

@@ -24,6 +24,10 @@ typedef struct HfSandbox {
 
 enum { HF_WALLS_SIZE = 160 };
 
+/* An error where the working folder is no place for a stranger's files to be written (the home folder or one above it), or where the
+ * loader would take libraries from it. */
+bool hf_sandbox_check_folder(HfError *err);
+
 /* Takes out of the environment all variables but those that hflua, its libraries and the terminal read, and overwrites their
  * bytes. The token stays with `with_token`, proxies with a network. */
 void hf_sandbox_keep_environment(const HfSandbox *settings);

@@ -66,8 +66,9 @@ static bool add_names(int rules, const char *const *paths, uint64_t access, uint
 }
 
 static bool add_allowed(int rules, HfNetwork network, uint64_t handled) {
-  int rights, fd;
-  for (int i = 0; (fd = hf_path_allowed(i, &rights)) >= 0; i++) {
+  int fd, rights;
+  for (int i = 0; hf_path_allowed(i, &fd, &rights); i++) {
+    if (fd < 0) continue;
     bool writes = rights & HF_PATH_WRITE || (rights & HF_PATH_ENGINE_WRITE && network != HF_NETWORK_NONE);
     uint64_t access = reading | (writes ? writing : 0) | (writes && rights & HF_PATH_ENGINE_WRITE ? LANDLOCK_ACCESS_FS_MAKE_SYM : 0);
     if (!add_descriptor(rules, fd, access, handled)) return false;

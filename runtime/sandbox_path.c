@@ -38,10 +38,11 @@ bool hf_path_engine(bool on) {
   return before;
 }
 
-int hf_path_allowed(int i, int *rights) {
-  if (i >= root_count) return -1;
+bool hf_path_allowed(int i, int *fd, int *rights) {
+  if (i >= root_count) return false;
+  *fd = roots[i].fd;
   *rights = roots[i].rights;
-  return roots[i].fd;
+  return true;
 }
 
 static int refuse(int error) { return errno = error, -1; }
@@ -80,6 +81,7 @@ static const Root *find_root(const char *path, char normal[PATH_MAX], const char
   for (const Root *root = roots; root < roots + root_count; root++)
     if (is_beneath(normal, root) && (!best || root->length >= best->length)) best = root;
   if (!best) return errno = EXDEV, NULL;
+  if (best->fd < 0 && sealed) return errno = ENOENT, NULL;
   *rest = normal[best->length] ? normal + best->length + 1 : ".";
   return best;
 }
@@ -301,10 +303,10 @@ static bool is_covered(const char *path, int rights) {
 }
 
 static bool add_root(const char *path, int fd, int rights, HfError *err) {
-  struct stat info;
+  struct stat info = {.st_mode = S_IFDIR};
   char normal[PATH_MAX];
   if (root_count == MAX_ROOTS) return hf_error_set(err, "%s: more than %d folders are allowed", path, MAX_ROOTS);
-  if (fstat(fd, &info) || !normalise(path, normal)) return hf_error_set(err, "%s: %s", path, strerror(errno));
+  if ((fd >= 0 && fstat(fd, &info)) || !normalise(path, normal)) return hf_error_set(err, "%s: %s", path, strerror(errno));
   char *copy = hf_strndup(normal, strlen(normal), err);
   if (copy) roots[root_count++] = (Root){copy, strlen(copy), fd, rights, !S_ISDIR(info.st_mode)};
   return copy != NULL;
@@ -315,13 +317,16 @@ bool hf_path_allow(const char *path, int rights, HfError *err) {
   if (sealed) return hf_error_set(err, "%s: the sandbox is closed: no further folder can be allowed", path);
   if (!getcwd(start, sizeof start)) return hf_error_set(err, "working folder: %s", strerror(errno));
   if (!strcmp(start, "/")) *start = 0;
-  int fd = is_covered(path, rights & ~HF_PATH_ENGINE_WRITE) ? -1 : open(path, O_PATH | O_CLOEXEC);
-  if (fd < 0) return true;
+  if (is_covered(path, rights & ~HF_PATH_ENGINE_WRITE)) return true;
+  int fd = open(path, O_PATH | O_CLOEXEC);
+  if (fd < 0) return add_root(path, fd, rights, err);
   if (!realpath(path, real)) return finish(fd, hf_error_set(err, "%s: %s", path, strerror(errno)));
   return add_root(real, fd, rights, err) && (!strcmp(real, path) || add_root(path, fd, rights, err));
 }
 
 void hf_path_seal(void) { sealed = true; }
+
+bool hf_path_is_refusal(int error) { return sealed && error == EXDEV; }
 
 const char *hf_path_reason(int error) {
   if (!sealed) return strerror(error);

@@ -33,8 +33,8 @@ bool hf_path_engine(bool on);
 /* Resolves names part by part even where openat2 is there. For tests. */
 void hf_path_without_openat2(bool on);
 
-/* The i-th allowed folder: its descriptor, -1 behind the last. */
-int hf_path_allowed(int i, int *rights);
+/* The i-th allowed folder: its descriptor (-1 when there is none of that name) and rights; false behind the last. */
+bool hf_path_allowed(int i, int *fd, int *rights);
 
 /* As the system calls without "hf_path_": 0, a descriptor or a folder; -1 or NULL with errno set. */
 int hf_path_open(const char *path, int flags, mode_t mode); /* O_CLOEXEC is added */
@@ -49,5 +49,8 @@ int hf_path_open_parent(const char *path, char last[NAME_MAX + 1]);
 
 /* What an errno says here: strerror, and for refusals of the sandbox what it allows. */
 const char *hf_path_reason(int error);
+/* True for the errno of a name that lies in no allowed folder. */
+bool hf_path_is_refusal(int error);
 
 #endif
+

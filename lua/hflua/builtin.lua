@@ -7,7 +7,8 @@ local hub = require "hflua.hub"
 return function(name)
   local tried = folders(arg and arg[0])
   for _, folder in ipairs(tried) do
-    if hub.is_folder(folder .. "/" .. name) then return folder .. "/" .. name end
+    local is_open, found = pcall(hub.is_folder, folder .. "/" .. name) -- one that --sandbox keeps closed is passed over
+    if is_open and found then return folder .. "/" .. name end
   end
   errors.raise("builtin data '%s': not found in %s; set HFLUA_BUILTIN to the folder recipes/builtin", name, table.concat(tried, ", "))
 end

@@ -1,7 +1,7 @@
 --- Makes the tables of hflua's modules and classes read-only for a recipe, in place: they stay the same objects.
 --
 -- Lua asks a metatable about a write only when the key is not there. So the fields of a frozen table move into a store behind it, which
--- __index finds and __newindex guards: a field of hflua's cannot be given another value, a field of a name not used yet can be added.
+-- __index finds and __newindex guards: a function, class or module cannot be replaced, settings can be changed and names added.
 -- Metamethods stay where they are, since Lua looks for them in the table itself.
 local freeze = {}
 
@@ -21,6 +21,9 @@ local function behind(t, index)
   return index
 end
 
+-- What stays as it is; numbers, texts and plain tables are settings.
+local function is_code(value) return type(value) == "function" or type(value) == "userdata" or stores[value] ~= nil end
+
 local function make_metatable(t, store, old, name)
   local meta = {}
   for key, value in next, old or {} do meta[key] = value end
@@ -28,7 +31,7 @@ local function make_metatable(t, store, old, name)
   meta.__index, meta.__metatable = store, "locked"
   meta.__len = meta.__len or function() return #store end
   function meta.__newindex(_, key, value)
-    if rawget(store, key) ~= nil then error(("%s.%s belongs to hflua and cannot be changed in the sandbox"):format(name, key), 2) end
+    if is_code(rawget(store, key)) then error(("%s.%s belongs to hflua and cannot be changed in the sandbox"):format(name, key), 2) end
     rawset(store, key, value)
   end
   meta.__pairs = meta.__pairs or function()

@@ -181,9 +181,11 @@ local function make_environment(limit)
   return env
 end
 
-local function allow_folders()
+local function allow_folders(network)
+  local cache = require("hflua.hub").cache_folder()
+  if network ~= "none" then pcall(require("hflua.core.system").makedirs, cache) end -- a wall stands on what is there
   core.allow(".", "rw")
-  core.allow(require("hflua.hub").cache_folder(), "rd")
+  core.allow(cache, "rd")
   for _, folder in ipairs(require "hflua.builtin_folders"()) do core.allow(folder, "r") end
   core.allow("/proc/meminfo", "r")
 end
@@ -194,7 +196,7 @@ return function(network, with_token, limit)
   replace_globals()
   local hf = load_everything()
   freeze.all(hf, "hf")
-  allow_folders()
+  allow_folders(network)
   debug.setmetatable("", { __index = copy(string, nil) })
   strip_libraries()
   raw_metatable("").__index.dump = nil

@@ -15,7 +15,7 @@ static int sandbox_allow(lua_State *L) {
   static const char *const names[] = {"r", "rw", "rd", NULL};
   static const int rights[] = {HF_PATH_READ, HF_PATH_READ | HF_PATH_WRITE, HF_PATH_READ | HF_PATH_ENGINE_WRITE};
   HfError err;
-  if (!hf_path_allow(luaL_checkstring(L, 1), rights[luaL_checkoption(L, 2, NULL, names)], &err)) return hfL_raise(L, &err);
+  if (!hf_path_allow(hfL_check_path(L, 1), rights[luaL_checkoption(L, 2, NULL, names)], &err)) return hfL_raise(L, &err);
   return 0;
 }
 
@@ -64,11 +64,9 @@ static int flags_of(const char *mode) {
 
 /* open(path[, mode]): as io.open, where the engine too may open the file */
 static int sandbox_open(lua_State *L) {
-  size_t length;
-  const char *path = luaL_checklstring(L, 1, &length), *mode = luaL_optstring(L, 2, "r");
+  const char *path = hfL_check_path(L, 1), *mode = luaL_optstring(L, 2, "r");
   int flags = flags_of(mode);
   luaL_argcheck(L, flags >= 0, 2, "invalid mode");
-  luaL_argcheck(L, strlen(path) == length, 1, "a file name holds no zero bytes");
   luaL_Stream *stream = lua_newuserdatauv(L, sizeof *stream, 0);
   *stream = (luaL_Stream){NULL, NULL};
   luaL_setmetatable(L, LUA_FILEHANDLE);
