@@ -8,7 +8,6 @@
 #include "state.h"
 #include "tensor.h"
 #include <stdio.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,10 +41,9 @@ typedef struct CommandLine {
   bool interactive, version, help, no_environment, has_statement;
   const char *device;
   bool sandbox;
-  const char *sandbox_option; /* one that is for --sandbox alone */
-  const char *no_sandbox_option; /* one that is not for --sandbox */
+  const char *sandbox_option, *no_sandbox_option; /* one that was given and is for --sandbox alone, or not for it; NULL for none */
   HfSandbox settings;
-  double max_time; /* seconds; 0: none */
+  double max_time; /* seconds; 0: no limit */
 } CommandLine;
 
 static lua_State *main_state; /* for the signal handler only */

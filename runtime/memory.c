@@ -31,14 +31,17 @@ void hf_memory_limit(uint64_t bytes, const char *name) {
 
 const char *hf_memory_limit_name(void) { return limit ? limit_name : NULL; }
 
-bool hf_memory_take(size_t bytes) {
+static bool take(size_t bytes, uint64_t most) {
   if (!limit) return true;
-  if (bytes > limit) return false;
+  if (bytes > most) return false;
   int64_t now = __atomic_add_fetch(&used, (int64_t)bytes, __ATOMIC_RELAXED);
-  if (now <= (int64_t)limit) return true;
+  if (now <= (int64_t)most) return true;
   hf_memory_give(bytes);
   return false;
 }
+
+bool hf_memory_take(size_t bytes) { return take(bytes, limit - limit / 32); }
+bool hf_memory_take_last(size_t bytes) { return take(bytes, limit); }
 
 void hf_memory_give(size_t bytes) {
   if (limit) __atomic_sub_fetch(&used, (int64_t)bytes, __ATOMIC_RELAXED);

@@ -25,6 +25,7 @@ bool hf_memory_must_fail(void);
 void hf_memory_limit(uint64_t bytes, const char *name);
 const char *hf_memory_limit_name(void); /* NULL without a limit */
 bool hf_memory_take(size_t bytes);      /* counts them; false when they do not fit */
+bool hf_memory_take_last(size_t bytes); /* for Lua: the last 1/32 too, so that a script can go on after an error of the engine's */
 void hf_memory_give(size_t bytes);      /* counts them off */
 
 /* *out = a * b, a + b; false when it does not fit. */

@@ -84,7 +84,7 @@ bool hf_sandbox_check_folder(HfError *err) {
     return hf_error_set(err, "--sandbox: the working folder %s holds your home folder, and the recipe could change all of it; start in a folder made for the recipe", folder);
   if (takes_libraries_from(folder, found))
     return hf_error_set(err, "--sandbox: LD_LIBRARY_PATH holds '%s', so that libraries could come from the working folder; take it out", found);
-  if (lies_in("/proc/self/exe", folder) || lies_in(getenv("HFLUA_CUDA_BACKEND"), folder))
+  if (lies_in("/proc/self/exe", folder) || lies_in(getenv("HFLUA_CUDA_BACKEND"), folder) || lies_in(getenv("HFLUA_PATH"), folder))
     return hf_error_set(err, "--sandbox: hflua itself lies in the working folder %s, and the recipe could change it; start in a folder made for the recipe", folder);
   return true;
 }

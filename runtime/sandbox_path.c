@@ -272,6 +272,13 @@ int hf_path_make_folder(const char *path, mode_t mode) {
   return fd < 0 ? -1 : finish(fd, mkdirat(fd, last, mode));
 }
 
+int hf_path_symlink(const char *target, const char *path) {
+  char last[NAME_MAX + 1];
+  if (!sealed) return symlink(target, path);
+  int fd = hf_path_open_parent(path, last);
+  return fd < 0 ? -1 : finish(fd, symlinkat(target, fd, last));
+}
+
 int hf_path_rename(const char *from, const char *to) {
   char last_from[NAME_MAX + 1], last_to[NAME_MAX + 1];
   if (!sealed) return rename(from, to);

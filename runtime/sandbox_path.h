@@ -41,6 +41,7 @@ int hf_path_open(const char *path, int flags, mode_t mode); /* O_CLOEXEC is adde
 int hf_path_stat(const char *path, struct stat *info);
 int hf_path_make_folder(const char *path, mode_t mode);
 int hf_path_rename(const char *from, const char *to);
+int hf_path_symlink(const char *target, const char *path); /* a link that leads out can be made, but is not followed */
 int hf_path_remove(const char *path); /* a file, a link or an empty folder */
 int hf_path_statvfs(const char *path, struct statvfs *info);
 DIR *hf_path_open_folder(const char *path);

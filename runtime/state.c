@@ -113,8 +113,8 @@ static void set_searchers(lua_State *L) {
 
 /* load(chunk, name, mode, env) with mode fixed to "t"; upvalue 1 is the original. */
 static int load_text_only(lua_State *L) {
+  int has_env = !lua_isnone(L, 4); /* nil is an environment too, and not the globals */
   lua_settop(L, 4);
-  int has_env = !lua_isnone(L, 4) && !lua_isnil(L, 4);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_pushliteral(L, "t");
@@ -168,7 +168,7 @@ static int fill_state(lua_State *L) {
 /* Lua's allocator with what it holds counted against the limit of memory. Lua expects that giving back never fails. */
 static void *allocate_counted(void *unused, void *block, size_t old_size, size_t size) {
   if (!block) old_size = 0; /* then it is the kind of object */
-  if (size > old_size && !hf_memory_take(size - old_size)) return NULL;
+  if (size > old_size && !hf_memory_take_last(size - old_size)) return NULL;
   if (size < old_size) hf_memory_give(old_size - size);
   if (!size) return free(block), NULL;
   void *moved = realloc(block, size);
@@ -177,7 +177,7 @@ static void *allocate_counted(void *unused, void *block, size_t old_size, size_t
 }
 
 static void count_memory(lua_State *L) {
-  hf_memory_take((size_t)lua_gc(L, LUA_GCCOUNT) * 1024);
+  hf_memory_take_last((size_t)lua_gc(L, LUA_GCCOUNT) * 1024);
   lua_setallocf(L, allocate_counted, NULL);
 }
 

@@ -5,7 +5,7 @@
 -- Metamethods stay where they are, since Lua looks for them in the table itself.
 local freeze = {}
 
-local next, rawget, rawset, setmetatable, type = next, rawget, rawset, setmetatable, type
+local error, next, rawget, rawset, setmetatable, tostring, type = error, next, rawget, rawset, setmetatable, tostring, type
 local raw_metatable = debug.getmetatable
 
 local stores = setmetatable({}, { __mode = "k" }) -- frozen table -> its fields
@@ -24,6 +24,10 @@ end
 -- What stays as it is; numbers, texts and plain tables are settings.
 local function is_code(value) return type(value) == "function" or type(value) == "userdata" or stores[value] ~= nil end
 
+local function refuse(name, key)
+  error(("%s.%s belongs to hflua and cannot be changed in the sandbox"):format(name, tostring(key)), 3)
+end
+
 local function make_metatable(t, store, old, name)
   local meta = {}
   for key, value in next, old or {} do meta[key] = value end
@@ -31,7 +35,7 @@ local function make_metatable(t, store, old, name)
   meta.__index, meta.__metatable = store, "locked"
   meta.__len = meta.__len or function() return #store end
   function meta.__newindex(_, key, value)
-    if is_code(rawget(store, key)) then error(("%s.%s belongs to hflua and cannot be changed in the sandbox"):format(name, key), 2) end
+    if is_code(rawget(store, key)) then refuse(name, key) end
     rawset(store, key, value)
   end
   meta.__pairs = meta.__pairs or function()
@@ -74,8 +78,10 @@ function freeze.rawget(t, key)
 end
 
 function freeze.rawset(t, key, value)
-  if not stores[t] then return rawset(t, key, value) end
-  rawset(stores[t], key, value)
+  local store = stores[t]
+  if not store then return rawset(t, key, value) end
+  if is_code(rawget(store, key)) then refuse("this module", key) end
+  rawset(store, key, value)
   return t
 end
 
