@@ -1,5 +1,6 @@
 /* HfError: messages of the engine, excerpts of file text, nearest names. */
 #include "error.h"
+#include "memory.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,8 @@ bool hf_error_set(HfError *err, const char *format, ...) {
 }
 
 bool hf_error_memory(HfError *err, const char *what, size_t bytes) {
-  hf_error_set(err, "%s: out of memory for %zu bytes", what, bytes);
+  const char *limit = hf_memory_limit_name();
+  hf_error_set(err, "%s: out of memory for %zu bytes%s%s", what, bytes, limit ? ": the limit is " : "", limit ? limit : "");
   if (err) err->out_of_memory = true;
   return false;
 }

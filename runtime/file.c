@@ -1,5 +1,6 @@
 /* Files of the host: whole reads, private mappings, atomic writes. Folders are in folder.c. */
 #include "file.h"
+#include "sandbox_path.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,13 +16,13 @@ bool hf_file_fail(HfError *err, const char *path, const char *what) {
   int reason = errno;
   size_t length = strlen(path);
   const char *tail = length > 80 ? path + length - 80 : path; /* the end of a long path tells more */
-  return hf_error_set(err, "%s%s: %s: %s", tail == path ? "" : "...", hf_excerpt(shown, tail, strlen(tail)), what, strerror(reason));
+  return hf_error_set(err, "%s%s: %s: %s", tail == path ? "" : "...", hf_excerpt(shown, tail, strlen(tail)), what, hf_path_reason(reason));
 }
 
 /* ---- reading */
 
 static int open_for_reading(const char *path, struct stat *info, HfError *err) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = hf_path_open(path, O_RDONLY, 0);
   if (fd < 0) { hf_file_fail(err, path, "cannot be opened"); return -1; }
   if (fstat(fd, info)) {
     hf_file_fail(err, path, "cannot be examined");
@@ -131,8 +132,8 @@ static char *temporary_name(const char *path, HfError *err) {
 /* A file that is replaced keeps its permissions. */
 static int create_like(const char *temporary, const char *path) {
   struct stat old;
-  int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd >= 0 && !stat(path, &old) && S_ISREG(old.st_mode) && fchmod(fd, old.st_mode & 0777)) errno = 0; /* another owner: the usual mode stays */
+  int fd = hf_path_open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
+  if (fd >= 0 && !hf_path_stat(path, &old) && S_ISREG(old.st_mode) && fchmod(fd, old.st_mode & 0777)) errno = 0; /* another owner: the usual mode stays */
   return fd;
 }
 
@@ -173,7 +174,7 @@ static bool sync_and_close(HfFileWriter *writer, HfError *err) {
 
 bool hf_file_writer_commit(HfFileWriter *writer, HfError *err) {
   bool done = sync_and_close(writer, err);
-  if (done && rename(writer->temporary, writer->path)) done = hf_file_fail(err, writer->path, "cannot be renamed into place");
+  if (done && hf_path_rename(writer->temporary, writer->path)) done = hf_file_fail(err, writer->path, "cannot be renamed into place");
   if (done) {
     hf_free(writer->temporary);
     writer->temporary = NULL;
@@ -187,7 +188,7 @@ bool hf_file_writer_commit(HfFileWriter *writer, HfError *err) {
 
 void hf_file_writer_abort(HfFileWriter *writer) {
   if (writer->fd > 0) close(writer->fd);
-  if (writer->temporary) unlink(writer->temporary);
+  if (writer->temporary) hf_path_remove(writer->temporary);
   hf_free(writer->temporary);
   hf_free(writer->path);
   *writer = (HfFileWriter){.fd = -1};

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "file.h"
 #include "memory.h"
+#include "sandbox_path.h"
 
 struct HfFileLock {
   int fd;
@@ -40,7 +41,7 @@ static bool take(int fd, const char *path, HfError *err) {
 HfFileLock *hf_file_lock(const char *path, HfError *err) {
   HfFileLock *lock = hf_malloc(sizeof *lock, "file lock", err);
   if (!lock) return NULL;
-  lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  lock->fd = hf_path_open(path, O_RDWR | O_CREAT, 0644);
   if (lock->fd < 0) hf_file_fail(err, path, "cannot be opened");
   if (lock->fd >= 0 && take(lock->fd, path, err)) return lock;
   if (lock->fd >= 0) close(lock->fd);

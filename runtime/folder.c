@@ -1,5 +1,6 @@
 /* Folders of the host: making, listing, syncing and removing them; facts about paths. */
 #include "file.h"
+#include "sandbox_path.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,14 +13,14 @@
 
 HfFileType hf_file_type(const char *path) {
   struct stat info;
-  if (stat(path, &info)) return HF_FILE_MISSING;
+  if (hf_path_stat(path, &info)) return HF_FILE_MISSING;
   if (S_ISDIR(info.st_mode)) return HF_FILE_FOLDER;
   return S_ISREG(info.st_mode) ? HF_FILE_REGULAR : HF_FILE_OTHER;
 }
 
 bool hf_file_size(const char *path, uint64_t *out, HfError *err) {
   struct stat info;
-  if (stat(path, &info)) return hf_file_fail(err, path, "cannot be examined");
+  if (hf_path_stat(path, &info)) return hf_file_fail(err, path, "cannot be examined");
   *out = (uint64_t)info.st_size;
   return true;
 }
@@ -34,7 +35,7 @@ static char *parent_folder(const char *path, HfError *err) {
 }
 
 bool hf_file_rename(const char *from, const char *to, HfError *err) {
-  if (rename(from, to)) {
+  if (hf_path_rename(from, to)) {
     hf_file_fail(err, to, "cannot be renamed into place");
     return hf_error_prefix(err, "%s", from);
   }
@@ -45,11 +46,11 @@ bool hf_file_rename(const char *from, const char *to, HfError *err) {
 }
 
 bool hf_file_remove(const char *path, HfError *err) {
-  return !remove(path) || hf_file_fail(err, path, "cannot be removed");
+  return !hf_path_remove(path) || hf_file_fail(err, path, "cannot be removed");
 }
 
 bool hf_file_sync(const char *path, HfError *err) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = hf_path_open(path, O_RDONLY, 0);
   if (fd < 0) return hf_file_fail(err, path, "cannot be opened");
   bool done = !fsync(fd) || errno == EINVAL || errno == EROFS; /* some file systems cannot sync a folder */
   if (!done) hf_file_fail(err, path, "cannot be synced to the disk");
@@ -57,25 +58,21 @@ bool hf_file_sync(const char *path, HfError *err) {
   return done;
 }
 
-
 /* mkdir of one level; fine when a folder is there already. */
 static bool make_level(const char *path, HfError *err) {
-  if (!mkdir(path, 0777)) return true;
-  if (errno == EEXIST && hf_file_type(path) == HF_FILE_FOLDER) return true;
+  if (!hf_path_make_folder(path, 0777)) return true;
+  int reason = errno;
+  if (hf_file_type(path) == HF_FILE_FOLDER) return true;
+  errno = reason;
   return hf_file_fail(err, path, "folder cannot be made");
 }
 
 bool hf_folder_make(const char *path, HfError *err) {
-  char *part = hf_strndup(path, strlen(path), err);
-  if (!part) return false;
-  bool done = true;
-  for (char *slash = part; done && (slash = strchr(slash + 1, '/'));) {
-    *slash = 0;
-    done = hf_file_type(part) == HF_FILE_FOLDER || make_level(part, err);
-    *slash = '/';
-  }
-  done = done && make_level(part, err);
-  hf_free(part);
+  if (!hf_path_make_folder(path, 0777)) return true;
+  if (errno != ENOENT) return make_level(path, err);
+  char *parent = parent_folder(path, err);
+  bool done = parent && (!strcmp(parent, path) || hf_folder_make(parent, err)) && make_level(path, err);
+  hf_free(parent);
   return done;
 }
 
@@ -107,7 +104,7 @@ static bool list_entries(DIR *folder, const char *path, HfNameList *out, HfError
 }
 
 bool hf_folder_list(const char *path, HfNameList *out, HfError *err) {
-  DIR *folder = opendir(path);
+  DIR *folder = hf_path_open_folder(path);
   if (!folder) return hf_file_fail(err, path, "folder cannot be opened");
   bool done = list_entries(folder, path, out, err);
   closedir(folder);
@@ -149,12 +146,19 @@ static bool remove_at(int parent, const char *name, const char *path, HfError *e
   return !unlinkat(parent, name, AT_REMOVEDIR) || hf_file_fail(err, path, "folder cannot be removed");
 }
 
-bool hf_folder_remove(const char *path, HfError *err) { return remove_at(AT_FDCWD, path, path, err); }
+bool hf_folder_remove(const char *path, HfError *err) {
+  char last[NAME_MAX + 1];
+  int parent = hf_path_open_parent(path, last);
+  if (parent < 0) return hf_file_fail(err, path, "folder cannot be removed");
+  bool done = remove_at(parent, last, path, err);
+  close(parent);
+  return done;
+}
 
 bool hf_file_free_space(const char *path, uint64_t *out, HfError *err) {
   struct statvfs info;
   char *place = hf_strndup(path, strlen(path), err);
-  while (place && statvfs(place, &info)) {
+  while (place && hf_path_statvfs(place, &info)) {
     char *parent = errno == ENOENT && strcmp(place, ".") && strcmp(place, "/") ? parent_folder(place, err) : NULL;
     if (!parent) hf_file_fail(err, path, "free space cannot be read");
     hf_free(place);

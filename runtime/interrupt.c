@@ -1,7 +1,10 @@
-/* SIGINT and SIGTERM: noted here, acted upon by a polling loop or by the program's wake function. */
+/* SIGINT and SIGTERM: noted here, acted upon by a polling loop or by the program's wake function. SIGALRM: the end of --max-time. */
 #include "interrupt.h"
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t pending, deferred;
@@ -30,4 +33,21 @@ bool hf_interrupt_defer(bool on) {
   bool before = deferred;
   deferred = on;
   return before;
+}
+
+enum { STATUS_LIMIT = 124 };
+
+static char time_message[80];
+
+static void on_time_over(int number) {
+  if (write(STDERR_FILENO, time_message, strlen(time_message)) < 0) _exit(STATUS_LIMIT); /* the line is lost, the limit is not */
+  _exit(STATUS_LIMIT);
+}
+
+void hf_interrupt_after(double seconds) {
+  struct sigaction action = {.sa_handler = on_time_over};
+  struct itimerval timer = {.it_value = {(time_t)seconds, (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)}};
+  snprintf(time_message, sizeof time_message, "hflua: --max-time=%.14g: the time is over\n", seconds);
+  sigaction(SIGALRM, &action, NULL);
+  setitimer(ITIMER_REAL, &timer, NULL);
 }

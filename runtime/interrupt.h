@@ -18,4 +18,8 @@ void hf_interrupt_clear(void);
 /* While on, a signal is only noted. Returns the setting before. */
 bool hf_interrupt_defer(bool on);
 
+/* Ends the process with status 124 and one line on stderr when `seconds` have passed, whatever runs then: a signal does it,
+ * since no hook of Lua runs inside a long call of a C function. */
+void hf_interrupt_after(double seconds);
+
 #endif

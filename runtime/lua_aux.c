@@ -104,6 +104,13 @@ void *hfL_checkbox(lua_State *L, int idx, const char *name) {
   return *box;
 }
 
+const char *hfL_check_path(lua_State *L, int idx) {
+  size_t length;
+  const char *path = luaL_checklstring(L, idx, &length);
+  luaL_argcheck(L, strlen(path) == length, idx, "the name of a file holds no zero byte");
+  return path;
+}
+
 void hfL_check_options(lua_State *L, int idx, const char *where, const char *const *names) {
   if (lua_isnoneornil(L, idx)) return;
   luaL_checktype(L, idx, LUA_TTABLE);

@@ -33,6 +33,9 @@ void *hfL_newbox(lua_State *L, const char *name);
 /* The pointer in the box at idx; a Lua error when it is another type or already released. */
 void *hfL_checkbox(lua_State *L, int idx, const char *name);
 
+/* The text at idx as the name of a file: an error when it holds a zero byte. */
+const char *hfL_check_path(lua_State *L, int idx);
+
 /* Error unless every key of the table at idx is one of `names` (NULL-terminated); the message gives `where` and
  * the nearest name. nil or none at idx is fine. */
 void hfL_check_options(lua_State *L, int idx, const char *where, const char *const *names);

@@ -19,6 +19,15 @@ void hf_memory_fail_at(long n);
 /* Counts one allocation made elsewhere (a device's) and tells whether it is the one to fail. */
 bool hf_memory_must_fail(void);
 
+/* ---- a limit (--max-memory)
+ * Counted are the functions above, Lua's own allocator, and the bytes of storages. `name` is how errors call the limit; it is
+ * kept. Set once, before anything is allocated; 0 bytes: no limit, nothing is counted. */
+void hf_memory_limit(uint64_t bytes, const char *name);
+const char *hf_memory_limit_name(void); /* NULL without a limit */
+bool hf_memory_take(size_t bytes);      /* counts them; false when they do not fit */
+bool hf_memory_take_last(size_t bytes); /* for Lua: the last 1/32 too, so that a script can go on after an error of the engine's */
+void hf_memory_give(size_t bytes);      /* counts them off */
+
 /* *out = a * b, a + b; false when it does not fit. */
 static inline bool hf_mul_u64(uint64_t *out, uint64_t a, uint64_t b) { return !__builtin_mul_overflow(a, b, out); }
 static inline bool hf_add_u64(uint64_t *out, uint64_t a, uint64_t b) { return !__builtin_add_overflow(a, b, out); }

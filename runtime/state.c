@@ -1,5 +1,6 @@
 /* Creates the Lua state: standard libraries, C modules, embedded Lua sources. Bytecode is refused everywhere. */
 #include "state.h"
+#include "memory.h"
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -112,8 +113,8 @@ static void set_searchers(lua_State *L) {
 
 /* load(chunk, name, mode, env) with mode fixed to "t"; upvalue 1 is the original. */
 static int load_text_only(lua_State *L) {
+  int has_env = !lua_isnone(L, 4); /* nil is an environment too, and not the globals */
   lua_settop(L, 4);
-  int has_env = !lua_isnone(L, 4) && !lua_isnil(L, 4);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_pushliteral(L, "t");
@@ -164,9 +165,26 @@ static int fill_state(lua_State *L) {
   return 0;
 }
 
+/* Lua's allocator with what it holds counted against the limit of memory. Lua expects that giving back never fails. */
+static void *allocate_counted(void *unused, void *block, size_t old_size, size_t size) {
+  if (!block) old_size = 0; /* then it is the kind of object */
+  if (size > old_size && !hf_memory_take_last(size - old_size)) return NULL;
+  if (size < old_size) hf_memory_give(old_size - size);
+  if (!size) return free(block), NULL;
+  void *moved = realloc(block, size);
+  if (!moved && size > old_size) hf_memory_give(size - old_size);
+  return moved;
+}
+
+static void count_memory(lua_State *L) {
+  hf_memory_take_last((size_t)lua_gc(L, LUA_GCCOUNT) * 1024);
+  lua_setallocf(L, allocate_counted, NULL);
+}
+
 lua_State *hf_state_new(bool ignore_environment) {
   lua_State *L = luaL_newstate();
   if (!L) return NULL;
+  if (hf_memory_limit_name()) count_memory(L);
   lua_pushboolean(L, ignore_environment);
   lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV"); /* read by luaL_openlibs */
   lua_pushcfunction(L, fill_state);

@@ -11,8 +11,9 @@ uint64_t hf_storage_allocated(void) { return allocated_bytes; }
 
 HfStorage *hf_storage_wrap(HfDevice *device, void *data, size_t size, void (*release)(HfStorage *),
                            void *owner, HfError *err) {
+  if (!hf_memory_take(size)) return hf_error_memory(err, device->name, size), NULL;
   HfStorage *s = hf_calloc(sizeof *s, "storage", err);
-  if (!s) return NULL;
+  if (!s) return hf_memory_give(size), NULL;
   *s = (HfStorage){
       .references = 1, .device = device, .data = data, .size = size, .release = release, .owner = owner};
   live_storages++;
@@ -35,6 +36,7 @@ void hf_storage_retain(HfStorage *s) { s->references++; }
 void hf_storage_release(HfStorage *s) {
   if (!s || --s->references) return;
   live_storages--;
+  hf_memory_give(s->size);
   hf_low_copies_free(s);
   hf_twin_free(s);
   if (s->release)

@@ -1,4 +1,5 @@
 #include "torch_file.h"
+#include "sandbox.h"
 #include <stdlib.h>
 #include <string.h>
 #include "memory.h"
@@ -216,6 +217,7 @@ HfTorchFile *hf_torch_parse(const void *bytes, size_t size, const char *where, H
 }
 
 HfTorchFile *hf_torch_open(const char *path, HfError *err) {
+  if (hf_sandbox_is_on()) return hf_error_set(err, "%s: --sandbox does not read pickled checkpoints; convert it to safetensors first", path), NULL;
   HfTorchFile *file = new_file(path, err);
   if (!file) return NULL;
   bool ok = (file->mapping = hf_file_map(path, err)) != NULL;

@@ -8,7 +8,14 @@ local options = require "hflua.options"
 
 local hub = {}
 
-local EISDIR = 21
+local EXDEV, EISDIR = 18, 21
+
+-- io.open for reading; a path that --sandbox keeps closed is an error rather than a file that is not there.
+local function open(path)
+  local file, reason, code = io.open(path, "r")
+  if code == EXDEV then errors.raise("%s", reason) end
+  return file
+end
 
 local known_options = { "kind", "revision", "cache_dir" }
 
@@ -24,7 +31,7 @@ local organisations = {
 
 --- True when `path` is a folder that can be opened.
 function hub.is_folder(path)
-  local file = io.open(path, "r")
+  local file = open(path)
   if not file then return false end
   local _, _, code = file:read(0)
   file:close()
@@ -33,7 +40,7 @@ end
 
 --- True when `path` is a file that can be opened.
 function hub.is_file(path)
-  local file = io.open(path, "r")
+  local file = open(path)
   if not file then return false end
   local _, _, code = file:read(0)
   file:close()

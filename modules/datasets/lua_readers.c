@@ -26,7 +26,7 @@ static char byte_field(lua_State *L, int idx, const char *field, char fallback) 
 /* read_csv(path, { delimiter, quote ("": none), header, null_words, infer, skip_rows, names }) */
 static int read_csv(lua_State *L) {
   HfError err;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   HfCsvOptions options = HF_CSV_DEFAULTS;
   options.delimiter = byte_field(L, 2, "delimiter", ',');
@@ -52,7 +52,7 @@ static int read_csv(lua_State *L) {
 
 static int read_jsonl(lua_State *L) {
   HfError err;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   HfTable **box = hfL_newbox(L, HFL_TABLE);
   return result(L, *box = hf_jsonl_read(path, &err), &err);
 }
@@ -60,14 +60,14 @@ static int read_jsonl(lua_State *L) {
 /* read_lines(path, paragraphs) */
 static int read_lines(lua_State *L) {
   HfError err;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   HfTable **box = hfL_newbox(L, HFL_TABLE);
   return result(L, *box = hf_lines_read(path, lua_toboolean(L, 2), &err), &err);
 }
 
 static int load_table(lua_State *L) {
   HfError err;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   HfTable **box = hfL_newbox(L, HFL_TABLE);
   return result(L, *box = hf_table_load(path, &err), &err);
 }
@@ -76,7 +76,7 @@ static int load_table(lua_State *L) {
 static int save_table(lua_State *L) {
   HfError err;
   const HfTable *table = hfL_check_table(L, 1);
-  const char *path = luaL_checkstring(L, 2), *slash = strrchr(path, '/');
+  const char *path = hfL_check_path(L, 2), *slash = strrchr(path, '/');
   lua_pushlstring(L, path, slash ? (size_t)(slash - path) : 0);
   bool ok = (!slash || slash == path || hf_folder_make(lua_tostring(L, -1), &err)) && hf_table_save(table, path, &err);
   if (!ok) return result(L, NULL, &err);
@@ -88,7 +88,7 @@ static int save_table(lua_State *L) {
 static int hash_file(lua_State *L) {
   HfError err;
   HfHash hash;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   HfMapping *mapping = hf_file_map(path, &err);
   if (!mapping) return result(L, NULL, &err);
   hf_hash_begin(&hash);

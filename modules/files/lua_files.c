@@ -1,17 +1,22 @@
 /* hflua.core.files: files and folders for the Lua sources, with errors that name the path. What is written is on the disk
  * when the call returns. */
+#include <errno.h>
 #include <unistd.h>
 #include "file.h"
 #include "file_lock.h"
 #include "lua_aux.h"
+#include "../../runtime/sandbox_path.h"
 #include "sha256.h"
 
 #define LOCK "hflua.filelock"
 
-/* type(path) -> "file", "folder", "other", or nil when there is nothing */
+/* type(path) -> "file", "folder", "other", or nil when there is nothing; an error where --sandbox does not let it be seen */
 static int files_type(lua_State *L) {
   static const char *const names[] = {[HF_FILE_REGULAR] = "file", [HF_FILE_FOLDER] = "folder", [HF_FILE_OTHER] = "other"};
-  HfFileType type = hf_file_type(luaL_checkstring(L, 1));
+  HfError err;
+  const char *path = hfL_check_path(L, 1);
+  HfFileType type = hf_file_type(path);
+  if (type == HF_FILE_MISSING && hf_path_is_refusal(errno)) return hf_file_fail(&err, path, "cannot be examined"), hfL_raise(L, &err);
   if (type == HF_FILE_MISSING) lua_pushnil(L);
   else lua_pushstring(L, names[type]);
   return 1;
@@ -21,7 +26,7 @@ static int files_type(lua_State *L) {
 static int files_size(lua_State *L) {
   HfError err;
   uint64_t size;
-  if (!hf_file_size(luaL_checkstring(L, 1), &size, &err)) return hfL_raise(L, &err);
+  if (!hf_file_size(hfL_check_path(L, 1), &size, &err)) return hfL_raise(L, &err);
   lua_pushinteger(L, (lua_Integer)size);
   return 1;
 }
@@ -30,7 +35,7 @@ static int files_size(lua_State *L) {
 static int files_free_space(lua_State *L) {
   HfError err;
   uint64_t size;
-  if (!hf_file_free_space(luaL_checkstring(L, 1), &size, &err)) return hfL_raise(L, &err);
+  if (!hf_file_free_space(hfL_check_path(L, 1), &size, &err)) return hfL_raise(L, &err);
   lua_pushinteger(L, (lua_Integer)size);
   return 1;
 }
@@ -62,7 +67,7 @@ static Held *new_held(lua_State *L) {
 
 /* list(path) -> the names in a folder, sorted */
 static int files_list(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   Held *held = new_held(L);
   HfError err;
   if (!hf_folder_list(path, &held->names, &err)) return hfL_raise(L, &err);
@@ -76,7 +81,7 @@ static int files_list(lua_State *L) {
 
 /* read(path) -> the whole file */
 static int files_read(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   Held *held = new_held(L);
   HfError err;
   if (!hf_file_read(path, &held->text, &err)) return hfL_raise(L, &err);
@@ -88,7 +93,7 @@ static int files_read(lua_State *L) {
 static int files_write(lua_State *L) {
   HfError err;
   size_t size;
-  const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &size);
+  const char *path = hfL_check_path(L, 1), *text = luaL_checklstring(L, 2, &size);
   if (!hf_file_write(path, text, size, &err)) return hfL_raise(L, &err);
   return 0;
 }
@@ -96,14 +101,14 @@ static int files_write(lua_State *L) {
 /* rename(from, to), and the folder of `to` is synced */
 static int files_rename(lua_State *L) {
   HfError err;
-  if (!hf_file_rename(luaL_checkstring(L, 1), luaL_checkstring(L, 2), &err)) return hfL_raise(L, &err);
+  if (!hf_file_rename(hfL_check_path(L, 1), hfL_check_path(L, 2), &err)) return hfL_raise(L, &err);
   return 0;
 }
 
 /* remove(path): a file, or a folder with all it holds */
 static int files_remove(lua_State *L) {
   HfError err;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   bool folder = hf_file_type(path) == HF_FILE_FOLDER;
   if (!(folder ? hf_folder_remove(path, &err) : hf_file_remove(path, &err))) return hfL_raise(L, &err);
   return 0;
@@ -112,7 +117,7 @@ static int files_remove(lua_State *L) {
 /* sync(path): a file or folder, onto the disk */
 static int files_sync(lua_State *L) {
   HfError err;
-  if (!hf_file_sync(luaL_checkstring(L, 1), &err)) return hfL_raise(L, &err);
+  if (!hf_file_sync(hfL_check_path(L, 1), &err)) return hfL_raise(L, &err);
   return 0;
 }
 
@@ -120,7 +125,7 @@ static int files_sync(lua_State *L) {
 static int files_sha256(lua_State *L) {
   HfError err;
   char hex[HF_SHA256_HEX];
-  if (!hf_sha256_file(luaL_checkstring(L, 1), hex, &err)) return hfL_raise(L, &err);
+  if (!hf_sha256_file(hfL_check_path(L, 1), hex, &err)) return hfL_raise(L, &err);
   lua_pushstring(L, hex);
   return 1;
 }
@@ -136,7 +141,7 @@ static int lock_close(lua_State *L) {
 /* lock(path) -> a lock; an error when another process holds it */
 static int files_lock(lua_State *L) {
   HfError err;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   HfFileLock **box = hfL_newbox(L, LOCK);
   if (!(*box = hf_file_lock(path, &err))) return hfL_raise(L, &err);
   return 1;

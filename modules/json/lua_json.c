@@ -103,7 +103,7 @@ static int json_decode(lua_State *L) {
 
 static int json_load_file(lua_State *L) {
   HfError err;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   Decoder *decoder = new_decoder(L);
   if (!hf_file_read(path, &decoder->text, &err)) return hfL_raise(L, &err);
   const char *kind = hf_file_kind(decoder->text.data, decoder->text.size);

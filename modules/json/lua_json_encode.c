@@ -298,7 +298,7 @@ int hfL_json_encode(lua_State *L) {
 int hfL_json_save_file(lua_State *L) {
   HfError err;
   luaL_checkany(L, 1);
-  const char *path = luaL_checkstring(L, 2);
+  const char *path = hfL_check_path(L, 2);
   lua_settop(L, 3);
   Encoder *e = encode(L, 1, 3, 2);
   bool done = hf_buffer_append(&e->out, "\n", 1, &err) && hf_file_write(path, e->out.data, e->out.size, &err);

@@ -41,7 +41,7 @@ static const HfSafetensorsEntry *check_entry(lua_State *L, const HfSafetensors *
 
 /*--- safetensors.load_file(path): every tensor by name. The file stays mapped while one of them lives. */
 static int load_file(lua_State *L) {
-  const HfSafetensors *file = open_file(L, luaL_checkstring(L, 1));
+  const HfSafetensors *file = open_file(L, hfL_check_path(L, 1));
   lua_createtable(L, 0, (int)file->count);
   for (size_t i = 0; i < file->count; i++) {
     lua_pushstring(L, file->entries[i].name);
@@ -54,7 +54,7 @@ static int load_file(lua_State *L) {
 /* ---- open files */
 
 static int open_handle(lua_State *L) {
-  open_file(L, luaL_checkstring(L, 1));
+  open_file(L, hfL_check_path(L, 1));
   return 1;
 }
 
@@ -158,7 +158,7 @@ static HfSafetensorsPair *read_metadata(lua_State *L, int idx, size_t *count) {
 static int save_file(lua_State *L) {
   HfError err;
   luaL_checktype(L, 1, LUA_TTABLE);
-  const char *path = luaL_checkstring(L, 2);
+  const char *path = hfL_check_path(L, 2);
   if (!lua_isnoneornil(L, 3)) luaL_checktype(L, 3, LUA_TTABLE);
   lua_settop(L, 3);
   size_t count = count_pairs(L, 1, "tensors"), metadata_count, i = 0;

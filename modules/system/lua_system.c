@@ -80,7 +80,7 @@ static int system_terminal_size(lua_State *L) {
 /* makedirs(path): the folder with its parents; fine when it is there. */
 static int system_makedirs(lua_State *L) {
   HfError err;
-  if (!hf_folder_make(luaL_checkstring(L, 1), &err)) return hfL_raise(L, &err);
+  if (!hf_folder_make(hfL_check_path(L, 1), &err)) return hfL_raise(L, &err);
   return 0;
 }
 

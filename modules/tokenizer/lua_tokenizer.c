@@ -511,7 +511,7 @@ static int pre_tokenize(lua_State *L) {
 /* Writes what `append` makes of the tokenizer to the path at 2. */
 static int save_text(lua_State *L, bool (*append)(const HfTokenizer *, HfBuffer *, HfError *)) {
   HfError err;
-  const char *path = luaL_checkstring(L, 2);
+  const char *path = hfL_check_path(L, 2);
   HfBuffer *out = new_text(L);
   if (!append(check_tokenizer(L), out, &err) || !hf_file_write(path, out->data, out->size, &err)) return hfL_raise(L, &err);
   return hf_buffer_free(out), 0;

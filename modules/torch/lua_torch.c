@@ -66,7 +66,7 @@ static void push_value(Push *p, uint32_t place, int depth) {
 /*--- torch.load(path): what a file of torch.save holds. The file stays mapped while one of its tensors lives. */
 static int torch_load(lua_State *L) {
   HfError err;
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = hfL_check_path(L, 1);
   HfTorchFile **box = hfL_newbox(L, FILE_BOX);
   if (!(*box = hf_torch_open(path, &err))) hfL_raise(L, &err);
   Push p = {L, *box, MAX_VALUES};

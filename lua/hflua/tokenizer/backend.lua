@@ -84,11 +84,16 @@ function methods:train_from_iterator(texts, trainer)
   engine_of(self)
 end
 
+local function open(path, mode)
+  local file, reason = io.open(path, mode)
+  return file or errors.raise("%s", reason)
+end
+
 -- The lines of files, with their ends.
 local function lines_of(files)
   return coroutine.wrap(function()
     for _, path in ipairs(files) do
-      local file = io.open(path, "rb") or errors.raise("train: %s: cannot be read", tostring(path))
+      local file = open(path, "rb")
       for line in file:lines "L" do coroutine.yield(line) end
       file:close()
     end
@@ -267,7 +272,7 @@ end
 --- Writes tokenizer.json.
 function methods:save(path)
   local text = self:to_str()
-  local file = io.open(path, "wb") or errors.raise("%s: cannot be written", tostring(path))
+  local file = open(path, "wb")
   file:write(text)
   file:close()
 end
@@ -288,7 +293,7 @@ local class = {}
 --- A tokenizer from the text of a tokenizer.json, or from the file.
 function class.from_str(text) return from_text(text, "Tokenizer.from_str") end
 function class.from_file(path)
-  local file = io.open(path, "rb") or errors.raise("%s: cannot be read", tostring(path))
+  local file = open(path, "rb")
   local text = file:read "a"
   file:close()
   return from_text(text, path)
