@@ -1,10 +1,10 @@
 /* hflua.core.files: files and folders for the Lua sources, with errors that name the path. What is written is on the disk
  * when the call returns. */
 #include <unistd.h>
+#include "digest.h"
 #include "file.h"
 #include "file_lock.h"
 #include "lua_aux.h"
-#include "sha256.h"
 
 #define LOCK "hflua.filelock"
 
@@ -119,8 +119,17 @@ static int files_sync(lua_State *L) {
 /* sha256(path) -> 64 hexadecimal digits */
 static int files_sha256(lua_State *L) {
   HfError err;
-  char hex[HF_SHA256_HEX];
-  if (!hf_sha256_file(luaL_checkstring(L, 1), hex, &err)) return hfL_raise(L, &err);
+  char hex[HF_DIGEST_HEX];
+  if (!hf_digest_file(luaL_checkstring(L, 1), HF_SHA256, hex, &err)) return hfL_raise(L, &err);
+  lua_pushstring(L, hex);
+  return 1;
+}
+
+/* git_digest(path) -> 40 hexadecimal digits: Git's name of the contents */
+static int files_git_digest(lua_State *L) {
+  HfError err;
+  char hex[HF_DIGEST_HEX];
+  if (!hf_digest_git_file(luaL_checkstring(L, 1), hex, &err)) return hfL_raise(L, &err);
   lua_pushstring(L, hex);
   return 1;
 }
@@ -152,7 +161,7 @@ int luaopen_hflua_core_files(lua_State *L) {
   static const luaL_Reg lock_methods[] = {{"close", lock_close}, {"__gc", lock_close}, {"__close", lock_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"type", files_type}, {"size", files_size}, {"free_space", files_free_space}, {"list", files_list}, {"read", files_read},
-      {"write", files_write}, {"rename", files_rename}, {"remove", files_remove}, {"sync", files_sync}, {"sha256", files_sha256},
+      {"write", files_write}, {"rename", files_rename}, {"remove", files_remove}, {"sync", files_sync}, {"sha256", files_sha256}, {"git_digest", files_git_digest},
       {"lock", files_lock}, {"process_id", files_process_id}, {NULL, NULL}};
   hfL_newclass(L, LOCK, lock_methods);
   lua_pop(L, 1);
