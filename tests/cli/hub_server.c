@@ -31,6 +31,7 @@ static int read_request(int client, char *text) {
     if (got <= 0) return 0;
     size += (size_t)got;
     text[size] = '\0';
+    if (*text < 'A' || *text > 'Z') return 0; /* TLS */
     if (strstr(text, "\r\n\r\n")) return 1;
   }
   return 0;
@@ -54,7 +55,7 @@ static void write_log(const char *method, const char *path, char *headers) {
 static FILE *find_answer(const char *method, const char *path) {
   char name[NAME_LIMIT], used[NAME_LIMIT + 8];
   struct stat info;
-  snprintf(name, sizeof name, "%s/%s%s", root, method, path);
+  if ((size_t)snprintf(name, sizeof name, "%s/%s%s", root, method, path) >= sizeof name) return NULL;
   if (!stat(name, &info) && S_ISDIR(info.st_mode)) strncat(name, "/index", sizeof name - strlen(name) - 1);
   size_t length = strlen(name);
   for (int number = 1; number <= LAST_NUMBER; number++) {
