@@ -73,7 +73,7 @@ bool hf_parse_content_range(const char *text, uint64_t total, uint64_t *first) {
   if (strncasecmp(text, "bytes ", 6)) return false;
   text += 6;
   if (!take_number(&text, first) || *text++ != '-' || !take_number(&text, &last) || *text++ != '/' || !hf_parse_size(text, &all)) return false;
-  return all == total && *first <= last && last + 1 == all;
+  return all && all == total && *first <= last && last == all - 1;
 }
 
 static size_t hex_length(const char *text) { return strspn(text, "0123456789abcdef"); }

@@ -5,7 +5,7 @@
  *   !pause BYTES MS   that many bytes at a time, with a pause between
  *   !stall BYTES      that many bytes, then nothing more
  * Requests are written to FOLDER/log: "METHOD /path", then the headers Authorization, Range and If-Range, one to a line. The server
- * ends when FOLDER/stop is there or its parent is gone. */
+ * ends when FOLDER/stop is there, its parent is gone, or nobody asked for two minutes. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { REQUEST_LIMIT = 65536, NAME_LIMIT = 4096, LAST_NUMBER = 20 };
+enum { REQUEST_LIMIT = 65536, NAME_LIMIT = 4096, LAST_NUMBER = 20, POLL_MS = 20, IDLE_MS = 120000 };
 
 static const char *root;
 
@@ -124,9 +124,10 @@ int main(int argc, char **argv) {
   signal(SIGCHLD, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
   setpgid(0, 0); /* what stalls goes with the server */
-  while (!must_end(parent)) {
+  for (int idle = 0; idle < IDLE_MS && !must_end(parent); idle += POLL_MS) {
     struct pollfd poller = {.fd = server, .events = POLLIN};
-    if (poll(&poller, 1, 20) <= 0) continue;
+    if (poll(&poller, 1, POLL_MS) <= 0) continue;
+    idle = 0;
     int client = accept(server, NULL, NULL);
     if (client >= 0 && !fork()) close(server), serve(client);
     if (client >= 0) close(client);
