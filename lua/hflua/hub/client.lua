@@ -45,7 +45,7 @@ local function checked_token(token, where)
   return token
 end
 
--- The token of the environment, else that of `huggingface-cli login`.
+-- The token of the environment, else that of `hf auth login`.
 local function found_token()
   local given = setting "HF_TOKEN" or setting "HUGGING_FACE_HUB_TOKEN"
   if given then return checked_token(given, "HF_TOKEN") end
