@@ -62,17 +62,6 @@ function hub.find(name, opts)
     :format(kind, name, root, revision)
 end
 
-local function check_name(name)
-  if type(name) ~= "string" then errors.raise("hub: name: expected the path of a folder or a name on the Hub, found %s", type(name)) end
-end
-
---- As hub.find, but raises the reason.
-function hub.resolve(name, opts)
-  check_name(name)
-  local folder, reason = hub.find(name, opts)
-  return folder or errors.raise("%s", reason)
-end
-
 -- ---- sources
 
 -- A folder with the calls of a Repository.
@@ -92,7 +81,7 @@ function Folder:reading(read) return read() end
 -- error; source.folder is where they lie, once one was asked for.
 -- @param opts kind ("model" or "dataset"), revision ("main"), cache_dir, token, force_download, local_files_only
 function hub.open(name, opts)
-  check_name(name)
+  if type(name) ~= "string" then errors.raise("hub: name: expected the path of a folder or a name on the Hub, found %s", type(name)) end
   opts = options.check("hub", opts, known_options)
   if hub.is_folder(name) then return setmetatable({ folder = name }, Folder) end
   local kind = opts.kind or "model"
@@ -181,6 +170,7 @@ end
 --- Is a file in the cache? Its path, false when the revision is known to have none, nil when nothing is known.
 function hub.try_to_load_from_cache(name, file, given)
   local place = read_options("try_to_load_from_cache", given)
+  if not hub.find(name, { kind = place.kind, revision = place.revision, cache_dir = place.cache_dir }) then return nil end
   place.local_files_only = true
   local source = hub.open(name, place)
   return source:file(file) or source.cached and cache.is_absent(source.cached, source.commit, file) and false or nil

@@ -170,11 +170,10 @@ local function not_found(name, config, reason)
     title, hint, reason and " (" .. reason .. ")" or "", hub.cache_folder(), found_elsewhere(name))
 end
 
--- A dataset from the Hub, or nil: no network is to be used, or the repository has no files that can be read.
+-- A dataset from the Hub; nil when nobody is to be asked, or the name cannot be one.
 local function load_remote(name, config, opts)
   if require("hflua.hub.client").is_offline() or not hub.is_repository_name(name) then return nil end
   local folder, by_split = require("hflua.datasets.remote").fetch(name, config, opts)
-  if not folder then return nil end
   local given = { data_files = by_split }
   for key, value in pairs(opts) do given[key] = given[key] or value end
   return load_folder(folder, given)

@@ -70,9 +70,10 @@ end
 
 -- ---- by names
 
--- The split that a path tells: the file's name, else the nearest folder's.
+-- The split that a path tells: SPLIT-00000-of-00003, else a word in the file's name, else in the nearest folder's.
 local function split_of_path(path)
-  local split
+  local split = path:match("([%w_.]+)%-%d%d%d%d%d%-of%-%d%d%d%d%d[^/]*$")
+  if split then return split end
   for part in path:gsub("%.%w+$", ""):gmatch("[^/]+") do split = split_names.find(part) or split end
   return split or "train"
 end
@@ -158,8 +159,7 @@ local function open(name, opts, revision)
   return hub.open(name, { kind = "dataset", revision = revision, cache_dir = opts.cache_dir, token = opts.token, force_download = opts.download_mode == "force_redownload" or nil })
 end
 
---- Fetches what a configuration (nil: the default one) needs: the folder, and { split = names of files in it }; nil when the repository
--- has no data files that can be read. opts: revision, split, token, cache_dir, download_mode.
+--- Fetches what a configuration (nil: the default one) needs: the folder, and { split = names of files in it }. opts: revision, split, token, cache_dir, download_mode.
 function remote.fetch(name, config, opts)
   local source = open(name, opts, opts.revision)
   local list, card = source:list()
@@ -168,7 +168,9 @@ function remote.fetch(name, config, opts)
     source = open(name, opts, CONVERTED)
     by_split = choose_converted(name, config, (source:list()))
   end
-  if not by_split or not next(by_split) then return nil end
+  if not by_split or not next(by_split) then
+    errors.raise("load_dataset: '%s'%s: no files that can be read; expected %s", name, config and ", '" .. config .. "'" or "", table.concat(formats, ", "))
+  end
   by_split = only_wanted(by_split, opts.split)
   for _, files in pairs(by_split) do
     for _, file in ipairs(files) do source:need(file) end

@@ -7,6 +7,7 @@
 --     .locks/models--org--name/<etag>.lock         held while a blob is fetched
 local files = require "hflua.core.files"
 local names = require "hflua.hub.names"
+local notes = require "hflua.trainer.notes"
 local system = require "hflua.core.system"
 
 local cache = {}
@@ -76,14 +77,18 @@ function cache.snapshot(folder, revision)
   return not commit:find("/", 1, true) and files.type(path) == "folder" and path or nil
 end
 
---- Waits until no other process fetches the same blob. Without locks (a file system has none) the cache stays right: each process
+--- Waits until no other process fetches the same blob. Where nothing can be locked it is nil, and the cache stays right: each process
 -- writes a file of its own.
 function cache.lock(root, folder, etag)
   local locks = ("%s/.locks/%s"):format(root, folder:match("[^/]+$"))
-  system.makedirs(locks)
   while true do
-    local lock = files.try_lock(("%s/%s.lock"):format(locks, etag))
+    local ok, lock = pcall(function()
+      system.makedirs(locks)
+      return files.try_lock(("%s/%s.lock"):format(locks, etag))
+    end)
+    if not ok then return nil end
     if lock then return lock end
+    notes.once("another process is fetching a file of %s; waiting for it", folder)
     system.sleep(0.1)
   end
 end
