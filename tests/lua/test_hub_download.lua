@@ -232,6 +232,8 @@ test("metadata that no Hub gives", function(server)
     has(with { ETag = etag, ["X-Repo-Commit"] = commit }, "answers without an ETag of 40 or 64 hexadecimal digits")
   end
   has(with({ ETag = good, ["X-Repo-Commit"] = commit }, 200, 10 ^ 18 // 1 | 0), "the file takes 1000000000000000000 bytes")
+  server:answer("HEAD", "/org/model/resolve/" .. commit .. "/config.json", http(200, { ETag = good, ["X-Repo-Commit"] = ("f"):rep(40) }))
+  has(server:run(([[hub.hf_hub_download("org/model", "config.json", { revision = %q })]]):format(commit)).err, "the Hub answers for commit ffff")
   has(with({ Location = "ftp://host/x" }, 302), "expected https://HOST/PATH")
   has(with({ Location = "http://user@host/x" }, 302), "user names and passwords are not taken")
   has(with({ Location = "/org/model/resolve/main/config.json" }, 302), "more than 5 redirects")
@@ -507,6 +509,8 @@ test("splits with names of their own, and repositories without data", function(s
   server:describe("datasets/org/set", { "data/human-00000-of-00001.csv" })
   t.same(server:ask [[print(hf.load_dataset("org/set").human[1].n)]], "7")
   server:describe("datasets/org/none", { "README.md", "picture.png" })
+  t.same(server:ask [[print(hf.load_dataset("org/set", { data_files = { test = "data/*.csv" } }).test[1].n)]], "7")
+  has(server:run([[hf.load_dataset("org/set", { data_files = "none.csv" })]]).err, "'org/set': no files that can be read")
   has(server:run([[hf.load_dataset "org/none"]]).err, "load_dataset: 'org/none': no files that can be read; expected parquet, csv")
 end)
 

@@ -221,7 +221,7 @@ local function load_name(name, config, opts)
     if loaded then return loaded end
   end
   local folder = is_folder(name) and name or opts.data_dir
-  local fetched = not folder and not opts.data_files and load_remote(name, config, opts)
+  local fetched = not folder and load_remote(name, config, opts)
   if fetched then return fetched end
   folder = folder or hub.find(name, { kind = "dataset", revision = opts.revision })
   if not folder then not_found(name, config) end

@@ -68,6 +68,14 @@ local function by_data_files(entry, list)
   return by_split
 end
 
+-- { split = files } of load_dataset's data_files: a name or pattern, a list of them, or { split = those }.
+local function by_option(data_files, list)
+  local by_split = {}
+  if type(data_files) ~= "table" or data_files[1] ~= nil then data_files = { train = data_files } end
+  for split, patterns in pairs(data_files) do add_matching(by_split, tostring(split), patterns, list, "") end
+  return by_split
+end
+
 -- ---- by names
 
 -- The split that a path tells: SPLIT-00000-of-00003, else a word in the file's name, else in the nearest folder's.
@@ -159,11 +167,12 @@ local function open(name, opts, revision)
   return hub.open(name, { kind = "dataset", revision = revision, cache_dir = opts.cache_dir, token = opts.token, force_download = opts.download_mode == "force_redownload" or nil })
 end
 
---- Fetches what a configuration (nil: the default one) needs: the folder, and { split = names of files in it }. opts: revision, split, token, cache_dir, download_mode.
+--- Fetches what a configuration (nil: the default one) needs: the folder, and { split = names of files in it }. opts: data_files, revision, split, token, cache_dir, download_mode.
 function remote.fetch(name, config, opts)
   local source = open(name, opts, opts.revision)
   local list, card = source:list()
-  local by_split = choose_files(name, config, list, card)
+  local by_split
+  if opts.data_files then by_split = by_option(opts.data_files, list) else by_split = choose_files(name, config, list, card) end
   if not by_split and not opts.revision and has_script(name, list) then
     source = open(name, opts, CONVERTED)
     by_split = choose_converted(name, config, (source:list()))

@@ -134,6 +134,9 @@ local function ask(self, name)
     fall_back(self, message)
     return self:file(name)
   end
+  if self.commit and found.commit ~= self.commit then
+    errors.raise("%s '%s': asked for %s of commit %s, the Hub answers for commit %s", self.kind, self.name, name, self.commit, found.commit)
+  end
   settle_online(self, found.commit)
   return bring(self, name, found)
 end

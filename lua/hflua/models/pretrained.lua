@@ -239,8 +239,7 @@ function PreTrainedModel:from_pretrained(source, options)
   local o, fields = split_options(self, options)
   if type(source) ~= "string" then errors.raise("%s.from_pretrained: expected a folder or a name, found %s", self.__name, type(source)) end
   local files = hub.open(source, hub.place(o, "model"))
-  local path = files:need("config.json")
-  local folder = files.folder
+  local path = o.config and source or files:need("config.json")
   if o.config then check_config(self, o.config, "from_pretrained") end
   local config = o.config and o.config:clone() or self.config_class.from_dict(files:reading(function() return json.load_file(files:need("config.json")) end), path)
   check_fields(self, config, fields)
@@ -248,7 +247,7 @@ function PreTrainedModel:from_pretrained(source, options)
   rawset(config, "name_or_path", source)
   memory.check(self, config, path)
   local state = files:reading(function() return weight_files.load(files) end)
-  local renamed = {}
+  local folder, renamed = files.folder, {}
   for name, value in pairs(state) do renamed[modern_name(name)] = value end
   local model = init.skip(function() return self(config) end)
   state = align_prefix(model:adapt_state(renamed), model)
