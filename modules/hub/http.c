@@ -198,7 +198,7 @@ static bool follow(Transfer *transfer) {
   transfer->with_token = transfer->with_token && hf_url_same_origin(&transfer->url, &next);
   hf_url_free(&transfer->url);
   transfer->url = next;
-  return !downgrade || hf_error_set(transfer->err, "https://%s: a redirect from https to http is not followed", next.host);
+  return !downgrade || hf_error_set(transfer->err, "%s: a redirect from https to http is not followed", next.host);
 }
 
 static void note_commit(HfHttpAnswer *answer) {

@@ -410,6 +410,15 @@ test("a damaged file in the cache is set aside and fetched once more", function(
   has(server:run([[local source = hub.open "org/model" source:need "generation_config.json" source:reading(function() error "other" end)]]).err, "other")
 end)
 
+if program.has_terminals() then
+  test("on a terminal a bar counts the bytes", function(server)
+    server:add("org/model", "model.safetensors", ("0123456789"):rep(200000), { large = true })
+    local result = program.terminal("expect model.safetensors: 100%|\nexpect | 2.00M/2.00M [\neof\n", { "-e", "require 'hflua'.hub.hf_hub_download('org/model', 'model.safetensors')" },
+      ("-u HF_HUB_OFFLINE no_proxy='*' HF_HOME=%s HF_ENDPOINT=%s"):format(server.home, server.url))
+    if result.status ~= 0 then error(result.err) end
+  end)
+end
+
 -- ---- the command
 
 test("hflua cache ls and verify", function(server)
