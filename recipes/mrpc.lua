@@ -11,8 +11,8 @@ local datasets, models, tensor, tokenizer, trainer = hf.datasets, hf.models, hf.
 
 local config, training, given = hf.parse_args({
   builtin = false,              -- true: the model and the pairs that come with hflua, offline
-  model = "bert-base-uncased",  -- a folder, or a name in the local cache
-  data_dir = "",                -- a folder with MRPC's files, when they are not in the cache
+  model = "bert-base-uncased",  -- a folder, or a name on the Hub
+  data_dir = "",                -- a folder with MRPC's files, instead of the Hub's
 }, trainer.TrainingArguments("test-trainer", { eval_strategy = "epoch" }))
 
 if config.builtin then

@@ -12,7 +12,7 @@ local datasets, models, tensor, tokenizer, trainer = hf.datasets, hf.models, hf.
 
 local config, training, given = hf.parse_args({
   builtin = false,                                -- true: the model and the verse that come with hflua, offline
-  model = "distilgpt2",                           -- a folder, or a name in the local cache
+  model = "distilgpt2",                           -- a folder, or a name on the Hub
   new_model = false,                              -- true: weights drawn anew (six layers, as DistilGPT-2); the folder gives the tokenizer
   dataset = "kkawamu1/shakespeares_sonnets",
   data_files = "",                                -- a text with poems, empty lines between them

@@ -201,3 +201,13 @@ bool hf_file_write(const char *path, const void *bytes, size_t size, HfError *er
   hf_file_writer_abort(&writer);
   return false;
 }
+
+bool hf_file_link(const char *target, const char *path, HfError *err) {
+  char *temporary = temporary_name(path, err);
+  if (!temporary) return false;
+  bool made = !hf_path_symlink(target, temporary), done = made && !hf_path_rename(temporary, path);
+  if (!done) hf_file_fail(err, path, "symbolic link cannot be made");
+  if (made && !done) hf_path_remove(temporary);
+  hf_free(temporary);
+  return done;
+}

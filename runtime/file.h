@@ -60,6 +60,8 @@ bool hf_file_remove(const char *path, HfError *err);                    /* a fil
 bool hf_folder_make(const char *path, HfError *err);                    /* with its parents; fine when it is there */
 bool hf_file_sync(const char *path, HfError *err);                      /* a file or folder, onto the disk */
 bool hf_folder_remove(const char *path, HfError *err);                  /* with all it holds; links are not followed */
+/* A symbolic link `path` -> `target`, in place of what is there. */
+bool hf_file_link(const char *target, const char *path, HfError *err);
 /* Bytes an ordinary user may still write where `path` is or would be. */
 bool hf_file_free_space(const char *path, uint64_t *out, HfError *err);
 

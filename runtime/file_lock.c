@@ -29,23 +29,32 @@ static bool write_holder(int fd, const char *path, HfError *err) {
   return (!ftruncate(fd, 0) && pwrite(fd, text, (size_t)size, 0) == size) || hf_file_fail(err, path, "lock cannot be written");
 }
 
-static bool take(int fd, const char *path, HfError *err) {
+static bool take(int fd, const char *path, bool *held, HfError *err) {
   int failed;
   do failed = flock(fd, LOCK_EX | LOCK_NB);
   while (failed && errno == EINTR);
-  if (failed && errno == EWOULDBLOCK) return fail_held(fd, path, err);
-  if (failed && errno != ENOLCK && errno != EOPNOTSUPP) return hf_file_fail(err, path, "cannot be locked");
-  return write_holder(fd, path, err); /* a file system without locks: the folder is used unlocked */
+  *held = failed && errno == EWOULDBLOCK;
+  if (*held) return fail_held(fd, path, err);
+  return !failed || errno == ENOLCK || errno == EOPNOTSUPP || hf_file_fail(err, path, "cannot be locked"); /* without locks it is used unlocked */
 }
 
-HfFileLock *hf_file_lock(const char *path, HfError *err) {
+HfFileLock *hf_file_try_lock(const char *path, bool *held, HfError *err) {
   HfFileLock *lock = hf_malloc(sizeof *lock, "file lock", err);
+  *held = false;
   if (!lock) return NULL;
   lock->fd = hf_path_open(path, O_RDWR | O_CREAT, 0644);
   if (lock->fd < 0) hf_file_fail(err, path, "cannot be opened");
-  if (lock->fd >= 0 && take(lock->fd, path, err)) return lock;
+  if (lock->fd >= 0 && take(lock->fd, path, held, err)) return lock;
   if (lock->fd >= 0) close(lock->fd);
   hf_free(lock);
+  return NULL;
+}
+
+HfFileLock *hf_file_lock(const char *path, HfError *err) {
+  bool held;
+  HfFileLock *lock = hf_file_try_lock(path, &held, err);
+  if (!lock || write_holder(lock->fd, path, err)) return lock;
+  hf_file_unlock(lock);
   return NULL;
 }
 

@@ -6,12 +6,15 @@
  */
 #ifndef HF_FILE_LOCK_H
 #define HF_FILE_LOCK_H
+#include <stdbool.h>
 #include "error.h"
 
 typedef struct HfFileLock HfFileLock;
 
 /* Makes the file if need be and writes the process id into it. NULL when another process (named in the error) holds it. */
 HfFileLock *hf_file_lock(const char *path, HfError *err);
+/* As above for a file that many wait for in turn: nothing is written into it, and *held tells when another process holds it. */
+HfFileLock *hf_file_try_lock(const char *path, bool *held, HfError *err);
 void hf_file_unlock(HfFileLock *lock); /* NULL is fine */
 
 #endif

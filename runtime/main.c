@@ -31,6 +31,7 @@ static const char usage_text[] =
     "  --with-token        with --sandbox: the Hub token may be sent to the endpoint\n"
     "  --             stop handling options\n"
     "  -              run standard input and stop handling options\n"
+    "  cache ls       list what the Hub cache holds; cache verify: compare its files with their digests\n"
     "Without a script: interactive on a terminal, else standard input is run.\n";
 
 /* What the command line asks for; `script` is the index of the script in argv, argc when there is none. */
@@ -267,6 +268,21 @@ static void run_in_sandbox(lua_State *L, const CommandLine *line) {
   call_script(L, line);
 }
 
+/* `hflua cache ...` is a command, unless there is a script of that name. */
+static bool is_command(const CommandLine *line) {
+  const char *script = line->script < line->argc ? line->argv[line->script] : "";
+  return is_option(script, "cache") && access(script, F_OK);
+}
+
+static void run_command(lua_State *L, const CommandLine *line) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "hflua.hub.command");
+  lua_call(L, 1, 1);
+  luaL_checkstack(L, line->argc, "too many arguments");
+  for (int i = line->script + 1; i < line->argc; i++) lua_pushstring(L, line->argv[i]);
+  lua_call(L, line->argc - line->script - 1, 0);
+}
+
 static void print_version(void) {
   printf("hflua %s  %s\n%s\n", HFLUA_VERSION, LUA_RELEASE, hf_cpu_description());
   fflush(stdout);
@@ -279,7 +295,8 @@ static int run_program(lua_State *L) {
   set_arg(L, line);
   if (line->sandbox) return run_in_sandbox(L, line), 0;
   run_options(L, line);
-  if (has_script) run_script(L, line);
+  if (is_command(line)) run_command(L, line);
+  else if (has_script) run_script(L, line);
   bool nothing_asked = !has_script && !line->has_statement && !line->version;
   if (line->interactive || (nothing_asked && terminal)) hf_repl_run(L);
   else if (nothing_asked) run_script(L, line);

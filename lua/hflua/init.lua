@@ -21,7 +21,7 @@ local names = {
   GenerationConfig = { "hflua.generation.config" }, generation = { "hflua.generation" },
   TextStreamer = { "hflua.generation.streamers", "TextStreamer" }, TextIteratorStreamer = { "hflua.generation.streamers", "TextIteratorStreamer" },
   autocast = { "hflua.amp", "autocast" }, GradScaler = { "hflua.amp_scaler" },
-  version = { "hflua.core.version" }, cuda = { "hflua.cuda" }, builtin = { "hflua.builtin" },
+  version = { "hflua.core.version" }, cuda = { "hflua.cuda" }, builtin = { "hflua.builtin" }, hub = { "hflua.hub" },
 }
 
 -- Modules whose names are also found in hf itself: hf.Trainer is hf.trainer.Trainer.

@@ -70,15 +70,15 @@ local function check_model(task, model)
   end
 end
 
--- The default checkpoint of a task, if Python left it in the local cache.
+-- The default checkpoint of a task.
 local function default_model(task)
   local name = tasks[task][4]
-  if hub.find(name, { kind = "model" }) then
-    notes.once("no model was given: '%s' takes %s from the local cache", task, name)
-    return name
+  if not hub.find(name, { kind = "model" }) and require("hflua.hub.client").is_offline() then
+    errors.raise("pipeline('%s'): no model was given, and the default one, %s, is not in the local cache (%s), with HF_HUB_OFFLINE set: give {model = a folder, a name in the cache, or a model object}",
+      task, name, hub.cache_folder())
   end
-  errors.raise("pipeline('%s'): no model was given, and the default one, %s, is not in the local cache (%s); nothing is downloaded: give {model = a folder, a name in the cache, or a model object}",
-    task, name, hub.cache_folder())
+  notes.once("no model was given: '%s' takes %s", task, name)
+  return name
 end
 
 local function load_model(task, o)
@@ -88,7 +88,7 @@ local function load_model(task, o)
     return model, model.config and model.config.name_or_path
   end
   if type(model) ~= "string" then errors.raise("pipeline('%s'): model: expected a folder, a name or a model object, found %s", task, type(model)) end
-  local given = { revision = o.revision, dtype = o.dtype or o.torch_dtype, config = type(o.config) == "table" and o.config or nil }
+  local given = { revision = o.revision, token = o.token, dtype = o.dtype or o.torch_dtype, config = type(o.config) == "table" and o.config or nil }
   for name, value in pairs(o.model_kwargs or {}) do given[name] = value end
   return require("hflua.models")[tasks[task][2]].from_pretrained(model, given), model
 end
@@ -100,7 +100,7 @@ local function load_tokenizer(task, o, source)
   if type(tokenizer) ~= "string" or not (o.tokenizer or hub.find(tokenizer, { kind = "model" })) then
     errors.raise("pipeline('%s'): no tokenizer can be told from this model object; give {tokenizer = tok, or the folder it is in}", task)
   end
-  return require("hflua.tokenizer").AutoTokenizer.from_pretrained(tokenizer, { revision = o.revision })
+  return require("hflua.tokenizer").AutoTokenizer.from_pretrained(tokenizer, { revision = o.revision, token = o.token })
 end
 
 -- Options as one table from pipeline(task, options), pipeline(task, model, options), pipeline(options).

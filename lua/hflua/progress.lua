@@ -25,8 +25,18 @@ local function interval_text(seconds)
   return ("%02d:%02d"):format(s // 60, s % 60)
 end
 
-local function rate_text(rate, unit)
+-- A count in three digits: 999, 1.29k, 85.2M, 440M.
+local function scaled(n)
+  for _, prefix in ipairs { "", "k", "M", "G" } do
+    if n < 999.5 then return (n < 9.995 and "%.2f%s" or n < 99.95 and "%.1f%s" or "%.0f%s"):format(n, prefix) end
+    n = n / 1000
+  end
+  return ("%.1fT"):format(n)
+end
+
+local function rate_text(rate, unit, unit_scale)
   if not rate then return "?" .. unit .. "/s" end
+  if unit_scale then return scaled(rate) .. unit .. "/s" end
   if rate < 1 then return ("%5.2fs/%s"):format(1 / rate, unit) end
   return ("%5.2f%s/s"):format(rate, unit)
 end
@@ -42,18 +52,19 @@ end
 
 local function ratio_text(n) return math.type(n) == "float" and ("%g"):format(n) or tostring(n) end
 
---- One line: the state (desc, unit, total or nil, n, elapsed and rate or nil) in `columns` columns, or with ten blocks.
+--- One line: the state (desc, unit, unit_scale, total or nil, n, elapsed and rate or nil) in `columns` columns, or with ten blocks.
 function progress.format(state, columns)
   local head = state.desc and state.desc .. ": " or ""
-  local counts = ratio_text(state.n)
-  local rate = rate_text(state.rate, state.unit)
+  local count_text = state.unit_scale and scaled or ratio_text
+  local counts = count_text(state.n)
+  local rate = rate_text(state.rate, state.unit, state.unit_scale)
   if not state.total or state.n > state.total then
     return ("%s%s%s [%s, %s]"):format(head, counts, state.unit, interval_text(state.elapsed), rate)
   end
   local fraction = state.total > 0 and state.n / state.total or 1
   local remaining = state.rate and interval_text((state.total - state.n) / state.rate) or "?"
   head = ("%s%3.0f%%|"):format(head, 100 * fraction)
-  local tail = ("| %s/%s [%s<%s, %s]"):format(counts, ratio_text(state.total), interval_text(state.elapsed), remaining, rate)
+  local tail = ("| %s/%s [%s<%s, %s]"):format(counts, count_text(state.total), interval_text(state.elapsed), remaining, rate)
   local width = columns and math.max(1, columns - (utf8.len(head) or #head) - #tail) or 10
   return head .. blocks(fraction, width) .. tail
 end
@@ -73,7 +84,7 @@ end
 function Bar:draw()
   local elapsed = system.clock() - self.started
   local rate = self.rate or (elapsed > 0 and self.n > self.initial and (self.n - self.initial) / elapsed) or nil
-  local state = { desc = self.desc, unit = self.unit, total = self.total, n = self.n, elapsed = elapsed, rate = rate }
+  local state = { desc = self.desc, unit = self.unit, unit_scale = self.unit_scale, total = self.total, n = self.n, elapsed = elapsed, rate = rate }
   local columns = system.terminal_size()
   draw_at(position_of(self), progress.format(state, columns and columns - 1))
 end
@@ -144,12 +155,12 @@ end
 
 Bar.__close = Bar.close
 
---- A bar: total (nil when unknown), desc, unit ("it"), leave (true), initial (0), disable (false).
+--- A bar: total (nil when unknown), desc, unit ("it"), leave (true), initial (0), disable (false), unit_scale (false; true: 85.2M for 85200000).
 function progress.bar(given)
-  local o = options.merge({ total = options.none, desc = options.none, unit = "it", leave = true, initial = 0, disable = false },
+  local o = options.merge({ total = options.none, desc = options.none, unit = "it", leave = true, initial = 0, disable = false, unit_scale = false },
     given, "progress bar")
   local now = system.clock()
-  local bar = setmetatable({ total = o.total, desc = o.desc, unit = o.unit, leave = o.leave, n = o.initial, initial = o.initial,
+  local bar = setmetatable({ total = o.total, desc = o.desc, unit = o.unit, unit_scale = o.unit_scale, leave = o.leave, n = o.initial, initial = o.initial,
     started = now, drawn_at = now, drawn_n = o.initial, visible = not o.disable and system.isatty(2) }, Bar)
   if bar.visible then
     open[#open + 1] = bar
@@ -161,7 +172,7 @@ end
 --- hf.tqdm(n[, options]): a bar over n steps. hf.tqdm(list or loader[, options]) also passes its elements on:
 -- `for batch in hf.tqdm(loader) do`.
 function progress.tqdm(what, given)
-  local o = options.check("tqdm", given, { "total", "desc", "unit", "leave", "initial", "disable" })
+  local o = options.check("tqdm", given, { "total", "desc", "unit", "leave", "initial", "disable", "unit_scale" })
   local settings = { total = type(what) == "number" and what or what ~= nil and #what or nil }
   for name, value in pairs(o) do settings[name] = value end
   local bar = progress.bar(settings)

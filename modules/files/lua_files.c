@@ -1,12 +1,13 @@
 /* hflua.core.files: files and folders for the Lua sources, with errors that name the path. What is written is on the disk
  * when the call returns. */
 #include <errno.h>
+#include <limits.h>
 #include <unistd.h>
+#include "digest.h"
 #include "file.h"
 #include "file_lock.h"
 #include "lua_aux.h"
-#include "../../runtime/sandbox_path.h"
-#include "sha256.h"
+#include "sandbox_path.h"
 
 #define LOCK "hflua.filelock"
 
@@ -124,8 +125,17 @@ static int files_sync(lua_State *L) {
 /* sha256(path) -> 64 hexadecimal digits */
 static int files_sha256(lua_State *L) {
   HfError err;
-  char hex[HF_SHA256_HEX];
-  if (!hf_sha256_file(hfL_check_path(L, 1), hex, &err)) return hfL_raise(L, &err);
+  char hex[HF_DIGEST_HEX];
+  if (!hf_digest_file(hfL_check_path(L, 1), HF_SHA256, hex, &err)) return hfL_raise(L, &err);
+  lua_pushstring(L, hex);
+  return 1;
+}
+
+/* git_digest(path) -> 40 hexadecimal digits: Git's name of the contents */
+static int files_git_digest(lua_State *L) {
+  HfError err;
+  char hex[HF_DIGEST_HEX];
+  if (!hf_digest_git_file(hfL_check_path(L, 1), hex, &err)) return hfL_raise(L, &err);
   lua_pushstring(L, hex);
   return 1;
 }
@@ -147,6 +157,34 @@ static int files_lock(lua_State *L) {
   return 1;
 }
 
+/* try_lock(path) -> a lock, or nil when another process holds it */
+static int files_try_lock(lua_State *L) {
+  HfError err;
+  bool held;
+  const char *path = hfL_check_path(L, 1);
+  HfFileLock **box = hfL_newbox(L, LOCK);
+  *box = hf_file_try_lock(path, &held, &err);
+  if (!*box && !held) return hfL_raise(L, &err);
+  if (!*box) lua_pushnil(L);
+  return 1;
+}
+
+/* link(target, path): a symbolic link in place of what is at `path` */
+static int files_link(lua_State *L) {
+  HfError err;
+  if (!hf_file_link(hfL_check_path(L, 1), hfL_check_path(L, 2), &err)) return hfL_raise(L, &err);
+  return 0;
+}
+
+/* link_target(path) -> what a symbolic link says, or nil when there is none */
+static int files_link_target(lua_State *L) {
+  char target[PATH_MAX];
+  ssize_t size = readlink(hfL_check_path(L, 1), target, sizeof target);
+  if (size < 0) lua_pushnil(L);
+  else lua_pushlstring(L, target, (size_t)size);
+  return 1;
+}
+
 /* process_id() -> a number that no other running process has */
 static int files_process_id(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)getpid());
@@ -157,8 +195,8 @@ int luaopen_hflua_core_files(lua_State *L) {
   static const luaL_Reg lock_methods[] = {{"close", lock_close}, {"__gc", lock_close}, {"__close", lock_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"type", files_type}, {"size", files_size}, {"free_space", files_free_space}, {"list", files_list}, {"read", files_read},
-      {"write", files_write}, {"rename", files_rename}, {"remove", files_remove}, {"sync", files_sync}, {"sha256", files_sha256},
-      {"lock", files_lock}, {"process_id", files_process_id}, {NULL, NULL}};
+      {"write", files_write}, {"rename", files_rename}, {"remove", files_remove}, {"sync", files_sync}, {"sha256", files_sha256}, {"git_digest", files_git_digest},
+      {"lock", files_lock}, {"try_lock", files_try_lock}, {"link", files_link}, {"link_target", files_link_target}, {"process_id", files_process_id}, {NULL, NULL}};
   hfL_newclass(L, LOCK, lock_methods);
   lua_pop(L, 1);
   luaL_newlib(L, functions);

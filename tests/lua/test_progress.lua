@@ -65,4 +65,12 @@ t.test("unknown options are errors", function()
   t.raises(function() progress.tqdm(3, { description = 3 }) end, "unknown option 'description'")
 end)
 
+t.test("large counts in three digits", function()
+  local state = { desc = "model.safetensors", unit = "B", unit_scale = true, total = 440449768, n = 85210000, elapsed = 1, rate = 85210000.0 }
+  t.same(progress.format(state), "model.safetensors:  19%|█▉        | 85.2M/440M [00:01<00:04, 85.2MB/s]")
+  for n, text in pairs { [0] = "0.00", [999] = "999", [1290] = "1.29k", [999499] = "999k", [999500] = "1.00M", [5 * 10 ^ 12] = "5.0T" } do
+    t.same(progress.format({ unit = "B", unit_scale = true, n = n, elapsed = 0 }):match "^(.-)B ", text)
+  end
+end)
+
 t.finish()

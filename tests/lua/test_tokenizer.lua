@@ -87,7 +87,7 @@ end)
 
 t.test("what is missing or wrong is said", function()
   t.raises(function() tokenizer.AutoTokenizer.from_pretrained(root .. "/none") end, "/none", "no such folder")
-  t.raises(function() tokenizer.AutoTokenizer.from_pretrained("nobody/nothing", { cache_dir = root }) end, "neither a folder nor in the local Hub cache")
+  t.raises(function() tokenizer.AutoTokenizer.from_pretrained("nobody/nothing", { cache_dir = root }) end, "not in the local Hub cache")
   t.raises(function() load { do_lowercase = true } end, "unknown option 'do_lowercase' (did you mean 'do_lower_case'?)")
   t.raises(function() load { do_lower_case = "yes" } end, "do_lower_case", "expected a boolean, found a string")
   t.raises(function() load { padding_side = "up" } end, "expected 'left' or 'right', found 'up'")

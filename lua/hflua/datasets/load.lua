@@ -1,4 +1,4 @@
---- load_dataset: files of a format, folders, and named datasets that are on this machine.
+--- load_dataset: files of a format, folders, and named datasets, on this machine or on the Hub.
 local DatasetDict = require "hflua.datasets.dataset_dict"
 local cache = require "hflua.datasets.cache"
 local errors = require "hflua.errors"
@@ -7,6 +7,7 @@ local files = require "hflua.datasets.files"
 local hub = require "hflua.hub"
 local mrpc = require "hflua.datasets.mrpc"
 local options = require "hflua.options"
+local split_names = require "hflua.datasets.split_names"
 local splits = require "hflua.datasets.splits"
 
 local load = {}
@@ -27,7 +28,7 @@ local function loader_of(name)
   return entry[2] and module[entry[2]] or module
 end
 
-local where_options = { "name", "data_files", "data_dir", "split", "revision", "trust_remote_code", "token", "download_mode" }
+local where_options = { "name", "data_files", "data_dir", "split", "revision", "trust_remote_code", "token", "download_mode", "cache_dir" }
 
 -- ---- lists of files
 
@@ -77,23 +78,13 @@ end
 
 local format_of_extension = { csv = "csv", tsv = "tsv", json = "json", jsonl = "json", ndjson = "json", txt = "text" }
 
--- Words in a file name that tell its split.
-local split_words = { train = "train", training = "train", validation = "validation", valid = "validation", dev = "validation",
-  val = "validation", test = "test", testing = "test", eval = "test", evaluation = "test" }
-
-local function split_of_name(name)
-  for word in name:lower():gmatch("%a+") do
-    if split_words[word] then return split_words[word] end
-  end
-end
-
 -- Adds the data files of a folder to found[format][split]; `inherited` is the split that the folder's name tells. extensions: the
 -- format of each extension.
 local function scan_folder(folder, found, inherited, depth, extensions)
   for _, name in ipairs(file_system.list(folder)) do
     local path, extension = folder .. "/" .. name, name:match("%.(%w+)$")
     local format = extension and extensions[extension:lower()]
-    local split = split_of_name((name:gsub("%.%w+$", ""))) or inherited
+    local split = split_names.find((name:gsub("%.%w+$", ""))) or inherited
     if name:sub(1, 1) ~= "." and is_folder(path) and depth < 2 then
       scan_folder(path, found, split, depth + 1, extensions)
     elseif format and is_file(path) and not name:lower():match("^readme") and name ~= "dataset_infos.json" and name ~= "dataset_info.json" then
@@ -179,6 +170,16 @@ local function not_found(name, config, reason)
     title, hint, reason and " (" .. reason .. ")" or "", hub.cache_folder(), found_elsewhere(name))
 end
 
+-- A dataset from the Hub; nil when nobody is to be asked, or the name cannot be one.
+local function load_remote(name, config, opts)
+  if require("hflua.hub.client").is_offline() or not hub.is_repository_name(name) then return nil end
+  local folder, by_split = require("hflua.datasets.remote").fetch(name, config, opts)
+  local given = { data_files = by_split }
+  for key, value in pairs(opts) do given[key] = given[key] or value end
+  return load_folder(folder, given)
+end
+
+-- MRPC from the files of its authors, or nil when they are not on this machine.
 local function load_mrpc(opts)
   options.check("load_dataset", opts, where_options)
   local folder = opts.data_dir
@@ -187,13 +188,13 @@ local function load_mrpc(opts)
       if candidate ~= "" and mrpc.is_here(candidate) then folder = candidate end
     end
   end
-  if not folder then not_found("glue", "mrpc") end
+  if not folder then return nil end
   if not is_folder(folder) then errors.raise("load_dataset: 'glue', 'mrpc': no such folder: %s", folder) end
   return mrpc.load(folder)
 end
 
--- A named dataset from data_files, data_dir or what the local cache holds of it.
-local function load_named(loader, name, opts)
+-- A named dataset from data_files, data_dir, the Hub or what the local cache holds of it.
+local function load_named(loader, name, config, opts)
   options.check("load_dataset", opts, where_options)
   if opts.data_files then
     local by_split = files_of_option(opts.data_files, opts.data_dir)
@@ -201,7 +202,10 @@ local function load_named(loader, name, opts)
     local extension = (paths[1]:match("%.(%w+)$") or ""):lower()
     return loader.load((loader.extensions or {})[extension] or format_of_extension[extension] or "text", by_split)
   end
-  local folder = opts.data_dir or (is_folder(name) and name) or hub.find(name, { kind = "dataset", revision = opts.revision })
+  local folder = opts.data_dir or (is_folder(name) and name)
+  local fetched = not folder and load_remote(name, config, opts)
+  if fetched then return fetched end
+  folder = folder or hub.find(name, { kind = "dataset", revision = opts.revision })
   if not folder then not_found(name, nil, "it is made of local files: " .. loader.needs) end
   if not is_folder(folder) then errors.raise("load_dataset: '%s': no such folder: %s", name, folder) end
   local format, by_split = files_of_folder(folder, loader.extensions)
@@ -211,11 +215,15 @@ end
 
 local function load_name(name, config, opts)
   local loader = loader_of(name)
-  if loader then return load_named(loader, name, opts) end
+  if loader then return load_named(loader, name, config, opts) end
   if name == "glue" or name == "nyu-mll/glue" then
-    if config == "mrpc" then return load_mrpc(opts) end
+    local loaded = config == "mrpc" and load_mrpc(opts)
+    if loaded then return loaded end
   end
-  local folder = is_folder(name) and name or opts.data_dir or hub.find(name, { kind = "dataset", revision = opts.revision })
+  local folder = is_folder(name) and name or opts.data_dir
+  local fetched = not folder and load_remote(name, config, opts)
+  if fetched then return fetched end
+  folder = folder or hub.find(name, { kind = "dataset", revision = opts.revision })
   if not folder then not_found(name, config) end
   if opts.data_dir and folder ~= opts.data_dir then folder = folder .. "/" .. opts.data_dir end
   if config and is_folder(folder .. "/" .. config) then folder = folder .. "/" .. config end

@@ -217,10 +217,9 @@ function Config.from_dict(values, where)
   return new():update(known, where)
 end
 
---- From a folder or a name in the local cache; options override its fields.
+--- From a folder or a name; options override its fields.
 function Config.from_pretrained(source, options)
-  local path = hub.resolve(source, { kind = "model" }) .. "/generation_config.json"
-  if not hub.is_file(path) then errors.raise("%s: not found", path) end
+  local path = hub.open(source, { kind = "model" }):need("generation_config.json")
   return Config.from_dict(json.load_file(path), path):update(options)
 end
 

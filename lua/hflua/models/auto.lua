@@ -33,9 +33,10 @@ local function class_for(model_type, suffix, where)
   return class
 end
 
-local function read_type(source)
-  local path = hub.resolve(source, { kind = "model" }) .. "/config.json"
-  local content = json.load_file(path)
+local function read_type(source, options)
+  local files = hub.open(source, hub.place(options, "model"))
+  local path = files:need("config.json")
+  local content = files:reading(function() return json.load_file(files:need("config.json")) end)
   if type(content) ~= "table" then errors.raise("%s: expected an object, found %s", path, type(content)) end
   return content.model_type, path
 end
@@ -44,7 +45,7 @@ auto.AutoConfig = {}
 
 --- The configuration of a folder or name; options overwrite its fields.
 function auto.AutoConfig.from_pretrained(source, fields)
-  local model_type, path = read_type(source)
+  local model_type, path = read_type(source, fields)
   return class_for(model_type, "Config", path).from_pretrained(source, fields)
 end
 
@@ -57,7 +58,7 @@ local function auto_class(name, suffix)
   --- A model with weights from a folder or name; options as the class's own from_pretrained takes them.
   function class.from_pretrained(source, fields)
     if type(source) ~= "string" then errors.raise("%s.from_pretrained: expected a folder or a name, found %s", name, type(source)) end
-    local model_type, path = read_type(source)
+    local model_type, path = read_type(source, fields)
     if fields and fields.config then model_type = fields.config.model_type end
     return class_for(model_type, suffix, path).from_pretrained(source, fields)
   end

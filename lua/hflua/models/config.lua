@@ -205,9 +205,11 @@ function Config.define(name, model_type, definition)
 
   --- A configuration from a folder or a name; options overwrite its fields.
   function class.from_pretrained(source, options)
-    local folder = hub.resolve(source, { kind = "model" })
-    local path = folder .. "/config.json"
-    return class.from_dict(json.load_file(path), path):update(options):check(name)
+    local fields = {}
+    for key, value in pairs(options or {}) do fields[key] = value end
+    for _, key in ipairs(hub.place_options) do fields[key] = nil end
+    local path = hub.open(source, hub.place(options, "model")):need("config.json")
+    return class.from_dict(json.load_file(path), path):update(fields):check(name)
   end
 
   return setmetatable(class, {

@@ -15,8 +15,9 @@ local PreTrainedModel = Module:extend("PreTrainedModel")
 for name, value in pairs(embeddings) do PreTrainedModel[name] = value end
 
 -- Options of from_pretrained that are not fields of the configuration.
-local loading_options = { config = true, dtype = true, torch_dtype = true, revision = true, local_files_only = true, ignore_mismatched_sizes = true,
-  quiet = true, device = true, device_map = true, cache_dir = true, low_cpu_mem_usage = true, attn_implementation = true, trust_remote_code = true }
+local loading_options = { config = true, dtype = true, torch_dtype = true, ignore_mismatched_sizes = true,
+  quiet = true, device = true, device_map = true, low_cpu_mem_usage = true, attn_implementation = true, trust_remote_code = true }
+for _, name in ipairs(hub.place_options) do loading_options[name] = true end
 
 PreTrainedModel.main_input_name = "input_ids"
 --- Field that holds the headless model, "" in the headless model itself.
@@ -230,30 +231,33 @@ local function check_fields(class, config, fields)
   options_of.check(class.__name .. ".from_pretrained", fields, known)
 end
 
---- A model from a folder or a name in the local cache.
+--- A model from a folder or a name on the Hub.
 -- options: fields of the configuration (num_labels, hidden_dropout_prob ...), config (instead of the folder's), dtype
--- ("float32" by default, "bfloat16", "auto": as in the file), ignore_mismatched_sizes, quiet.
+-- ("float32" by default, "bfloat16", "auto": as in the file), ignore_mismatched_sizes, quiet; revision, cache_dir, token, force_download, local_files_only.
 -- Weights the checkpoint lacks (the task head only) are drawn anew and named; weights it has in excess are named too.
 function PreTrainedModel:from_pretrained(source, options)
   local o, fields = split_options(self, options)
   if type(source) ~= "string" then errors.raise("%s.from_pretrained: expected a folder or a name, found %s", self.__name, type(source)) end
-  local folder = hub.resolve(source, { kind = "model", revision = o.revision })
-  local path = folder .. "/config.json"
+  local files = hub.open(source, hub.place(o, "model"))
+  local path = o.config and source or files:need("config.json")
   if o.config then check_config(self, o.config, "from_pretrained") end
-  local config = o.config and o.config:clone() or self.config_class.from_dict(json.load_file(path), path)
+  local config = o.config and o.config:clone() or self.config_class.from_dict(files:reading(function() return json.load_file(files:need("config.json")) end), path)
   check_fields(self, config, fields)
   config:update(fields):check(path)
   rawset(config, "name_or_path", source)
   memory.check(self, config, path)
-  local state = weight_files.load(folder)
-  local renamed = {}
+  local state = files:reading(function() return weight_files.load(files) end)
+  local folder, renamed = files.folder, {}
   for name, value in pairs(state) do renamed[modern_name(name)] = value end
   local model = init.skip(function() return self(config) end)
   state = align_prefix(model:adapt_state(renamed), model)
   local new, unused = fill(model, state, folder, o)
   start_anew(model, new, folder, o.dtype)
   if not o.quiet then report(model, source, new, unused) end
-  if model:can_generate() then rawset(model, "generation_config", require("hflua.generation.config").of_folder(folder, config)) end
+  if model:can_generate() then
+    files:file("generation_config.json")
+    rawset(model, "generation_config", require("hflua.generation.config").of_folder(folder, config))
+  end
   return model:eval()
 end
 

@@ -9,8 +9,8 @@ local torch = require "hflua.core.torch"
 
 local weight_files = {}
 
--- The shards of an index.json, each a plain file name inside the folder.
-local function indexed_shards(folder, index)
+-- The shards of an index.json, each a plain file name inside the folder. fetch(name): brings a shard into the folder.
+local function indexed_shards(folder, index, fetch)
   local content = json.load_file(index)
   local map = type(content) == "table" and content.weight_map
   if type(map) ~= "table" then errors.raise("%s: weight_map: expected an object, found %s", index, type(map)) end
@@ -22,6 +22,7 @@ local function indexed_shards(folder, index)
     if not by_file[file] then
       by_file[file] = { path = folder .. "/" .. file, promised = {} }
       shards[#shards + 1] = by_file[file]
+      fetch(file)
       if not hub.is_file(by_file[file].path) then errors.raise("%s: weight_map: %q: %s: no such file in the folder", index, tostring(name), file) end
     end
     table.insert(by_file[file].promised, name)
@@ -45,21 +46,22 @@ end
 -- The files of weights, the first one found is read.
 local forms = { { name = "model.safetensors", read = safetensors.load_file }, { name = "pytorch_model.bin", read = read_torch } }
 
--- The files that hold the weights of a folder, in order: { path =, promised = names that an index says are in it }; the name of the
--- index, and the function that reads one of them.
-local function shards_of(folder)
+-- The files that hold the weights, in order: { path =, promised = names that an index says are in it }; the name of the index, and
+-- the function that reads one of them. source: a folder or a repository (hub.open).
+local function shards_of(source)
   for _, form in ipairs(forms) do
-    local single, index = folder .. "/" .. form.name, form.name .. ".index.json"
-    if hub.is_file(single) then return { { path = single, promised = {} } }, index, form.read end
-    if hub.is_file(folder .. "/" .. index) then return indexed_shards(folder, folder .. "/" .. index), index, form.read end
+    local single, index = source:file(form.name), form.name .. ".index.json"
+    if single then return { { path = single, promised = {} } }, index, form.read end
+    local index_path = source:file(index)
+    if index_path then return indexed_shards(source.folder, index_path, function(name) source:file(name) end), index, form.read end
   end
-  errors.raise("%s: model.safetensors: not found; expected a folder written by save_pretrained", folder)
+  errors.raise("%s: model.safetensors: not found; expected a folder written by save_pretrained", source.folder)
 end
 
---- name -> tensor of all weights in a folder; the files stay mapped.
-function weight_files.load(folder)
+--- name -> tensor of all weights; the files stay mapped. source: a folder or a repository, as hub.open gives it.
+function weight_files.load(source)
   local state = {}
-  local shards, index, read = shards_of(folder)
+  local shards, index, read = shards_of(source)
   for _, shard in ipairs(shards) do
     local tensors = read(shard.path)
     for name, value in pairs(tensors) do

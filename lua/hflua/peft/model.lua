@@ -302,7 +302,10 @@ function PeftModel:load_weights(folder) self:load_adapter_weights(folder, self.a
 --- Adds the adapter of a folder under a name. options: is_trainable.
 function PeftModel:load_adapter(source, adapter, options)
   options_of.check("load_adapter", options, { "is_trainable" })
-  local folder = hub.resolve(source, { kind = "model" })
+  local files = hub.open(source, { kind = "model" })
+  files:need("adapter_config.json")
+  files:need("adapter_model.safetensors")
+  local folder = files.folder
   local config = configs.load(folder)
   self:add_adapter(adapter, config)
   self.peft_config[adapter].inference_mode = not (options and options.is_trainable)

@@ -17,8 +17,8 @@ local loading = {}
 local from_object
 
 -- Options of from_pretrained that say where, not what.
-local place_options = { revision = true, cache_dir = true, subfolder = true, use_fast = true, local_files_only = true,
-  force_download = true, token = true, trust_remote_code = true }
+local place_options = { subfolder = true, use_fast = true, trust_remote_code = true }
+for _, name in ipairs(hub.place_options) do place_options[name] = true end
 
 -- Settings of a tokenizer: the type of each.
 local setting_types = { do_lower_case = "boolean", strip_accents = "boolean", tokenize_chinese_chars = "boolean",
@@ -272,11 +272,22 @@ local function from_files(class, folder, settings, tokens)
   if hub.is_file(first) and hub.is_file(second) then return from_vocabulary_and_merges(class, first, second, settings) end
 end
 
---- A tokenizer from a folder or a name in the local cache. wanted: the class asked for, nil: what the files say.
-function loading.from_pretrained(name, given, wanted)
-  given = options.check("from_pretrained", given, known_options())
-  local folder = hub.resolve(name, { kind = "model", revision = given.revision, cache_dir = given.cache_dir })
-  if given.subfolder then folder = folder .. "/" .. given.subfolder end
+-- Files that say what stands beside the vocabulary.
+local settings_files = { "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "config.json" }
+local vocabulary_files = { "vocab.txt", "vocab.json", "merges.txt" }
+
+-- The folder of a tokenizer's files; those on the Hub are fetched into it.
+local function fetch_files(source, subfolder)
+  local prefix = subfolder and subfolder .. "/" or ""
+  local function fetch(list)
+    for _, file in ipairs(list) do source:file(prefix .. file) end
+  end
+  fetch(settings_files)
+  if not source:file(prefix .. "tokenizer.json") then fetch(vocabulary_files) end
+  return source.folder .. (subfolder and "/" .. subfolder or "")
+end
+
+local function load_folder(name, folder, given, wanted)
   local settings = read_settings(folder, given)
   local config = read_json(folder .. "/config.json") or {}
   local class_name, class = classes.of_checkpoint(settings, config.model_type)
@@ -294,6 +305,13 @@ function loading.from_pretrained(name, given, wanted)
   engine = engine or from_files(class, folder, settings, tokens) or missing_files(folder, class)
   settings.name_or_path = name
   return finish(engine, class_name, class, settings, tokens, folder, made)
+end
+
+--- A tokenizer from a folder or a name on the Hub. wanted: the class asked for, nil: what the files say.
+function loading.from_pretrained(name, given, wanted)
+  given = options.check("from_pretrained", given, known_options())
+  local source = hub.open(name, hub.place(given, "model"))
+  return source:reading(function() return load_folder(name, fetch_files(source, given.subfolder), given, wanted) end)
 end
 
 -- Class { tokenizer_object = a Tokenizer, ... } or { tokenizer_file = a path, ... }, with the options of from_pretrained.
