@@ -15,6 +15,8 @@ typedef struct HfCudaMemory {
   int64_t driver_allocations;        /* calls to the driver */
   int64_t out_of_memory;             /* requests that failed */
   int64_t free_on_device, total_on_device;
+  int64_t waits;                     /* how often the host waited for all that was queued */
+  int64_t late_reads;                /* numbers read by read_end: waits for what was queued before them alone */
 } HfCudaMemory;
 
 typedef struct HfCudaBackend {

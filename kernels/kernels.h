@@ -30,6 +30,7 @@ typedef enum HfStatus {
 } HfStatus;
 
 #define HF_MAX_DIMS 8
+#define HF_READ_MOST 64
 
 /* Up to four operands walked together. shape[d] is common; stride[k][d] is operand k's step in elements (0 where it
  * is broadcast, negative allowed). Operand 0 is the one written. ndim 0 is a single element. */
@@ -114,8 +115,18 @@ typedef struct HfAdam {
   bool decoupled;       /* AdamW: p *= 1 - lr * decay; else the decay is added to the gradient */
   bool amsgrad, maximize;
   float gradient_scale; /* every gradient is multiplied by this first: clipping, unscaling */
-  const float *device_scale; /* NULL, or one more such factor, read by the kernel in the device's memory */
+  const float *device_scale; /* NULL, or one more such factor, read by the kernel in the device's memory; NaN: nothing changes */
 } HfAdam;
+
+/* What the gradients of a step came to, in the device's memory: the host need not know before the step goes on. */
+typedef struct HfGradientCheck {
+  double squares;    /* set by sum_squares */
+  double norm;       /* its root divided by the scale of the loss */
+  float loss;
+  float norm32;      /* norm, for a tensor to show */
+  float factor;      /* what the step multiplies gradients by; NaN once it has stopped */
+  int32_t stopped;   /* a loss or a norm was not finite, in this step or an earlier one */
+} HfGradientCheck;
 
 typedef struct HfGraph HfGraph; /* of a device */
 
@@ -129,7 +140,12 @@ typedef struct HfKernels {
   HfStatus (*copy_out)(void *host, const void *device, size_t bytes); /* waits for the device */
   HfStatus (*copy)(void *out, const void *in, size_t bytes);          /* on the device */
   HfStatus (*zero)(void *out, size_t bytes);
-  const char *(*late_error)(void); /* NULL where kernels answer when they are done. Else a kernel that finds a bad index may answer HF_OK, and the next copy_out HF_BAD_INDEX: this says what was found */
+  /* Reading while the device goes on; NULL where copy_out has nothing to wait for. read_begin queues a copy of HF_READ_MOST bytes at most
+   * and gives a handle, or NULL where that cannot be had; read_end waits for this copy alone, answers as copy_out does and takes the
+   * handle back (host NULL: without waiting, the numbers are dropped). */
+  void *(*read_begin)(const void *device, size_t bytes);
+  HfStatus (*read_end)(void *host, void *reading);
+  const char *(*late_error)(void); /* NULL where kernels answer when they are done. Else a kernel that finds a bad index may answer HF_OK, and the next copy_out or read_end HF_BAD_INDEX: this says what was found */
 
   /* ---- graphs; all NULL where there are none. What is asked of the device from begin to end is recorded and not done; each launch
    * does all of it, with the memory and the parameters of the recording. What waits for the device meanwhile answers
@@ -210,6 +226,10 @@ typedef struct HfKernels {
   /* ---- optimizer: one pass over all parameters */
   HfStatus (*adam)(const HfAdamParameter *parameters, int64_t count, const HfAdam *settings);
   HfStatus (*sum_squares)(double *out, const float *const *tensors, const int64_t *sizes, int64_t count); /* out on the device; fixed order of summation; not finite if any entry is not */
+  /* From check->squares: norm = sqrt(squares) / loss_scale, factor = min(1, max_norm / (norm + 1e-6)) / loss_scale (infinity: no clipping).
+   * stops: a loss (NULL: none) or norm that is not finite makes factor NaN from then on. */
+  HfStatus (*check_gradients)(HfGradientCheck *check, const float *loss, double max_norm, double loss_scale, bool stops);
+  HfStatus (*scale_all)(float *const *tensors, const int64_t *sizes, int64_t count, const float *factor); /* by *factor of the device's memory; 1 or NaN leaves them alone */
 } HfKernels;
 
 /* The table of the processor; chosen from its instruction sets on the first call (HFLUA_ISA=plain|v3|v4 overrides). */

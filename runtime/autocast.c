@@ -80,7 +80,7 @@ static bool keep(HfTensor *t, HfTensor *copy, HfError *err) {
 
 /* Makes the entry's copy anew, in its place unless a graph still holds the old one. */
 static bool refresh(HfLowCopy *c, HfTensor *t, HfError *err) {
-  if (c->copy->references == 1 && c->copy->storage->references == 1 && hf_tensor_same_shape(c->copy, t)) {
+  if (c->copy->references == 1 && c->copy->storage->references == 1 + c->copy->storage->graphs && hf_tensor_same_shape(c->copy, t)) {
     if (!hf_tensor_copy_(c->copy, t, err)) return false;
   } else {
     HfTensor *copy = converted(t, c->copy->dtype, err);

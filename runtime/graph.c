@@ -19,15 +19,18 @@ struct HfReplay {
   uint64_t keys; /* of dropout, drawn by a launch */
   GradientNote *notes;
   int note_count;
-  HfStorage **results; /* owned */
-  int result_count;
+  HfStorage **written; /* owned; results, and what was there before and is changed in place */
+  int written_count;
 };
 
 static struct {
   HfDevice *device; /* NULL: nothing is recorded */
   uint64_t number;
+  bool is_strict;
   GradientNote *notes;
   int count, capacity;
+  HfStorage **changed; /* held, as gradients are */
+  int changed_count, changed_capacity;
   bool is_incomplete; /* no memory for a note */
 } now;
 static uint64_t recordings;
@@ -109,6 +112,34 @@ static void restore_gradients(void) {
   for (int i = 0; i < now.count; i++) set_gradient(now.notes[i].leaf, now.notes[i].before);
 }
 
+/* ---- changes in place */
+
+bool hf_graph_recording_is_strict(void) { return now.device && now.is_strict; }
+
+void hf_graph_note_change(HfStorage *s) {
+  if (!now.device || s->recording == now.number || s->noted == now.number) return;
+  if (now.changed_count == now.changed_capacity) {
+    int capacity = now.changed_capacity ? 2 * now.changed_capacity : 64;
+    HfStorage **changed = hf_realloc(now.changed, (size_t)capacity * sizeof *changed, "graph", NULL);
+    if (!changed) {
+      now.is_incomplete = true;
+      return;
+    }
+    now.changed = changed, now.changed_capacity = capacity;
+  }
+  s->noted = now.number;
+  s->graphs++;
+  hf_storage_retain(now.changed[now.changed_count++] = s);
+}
+
+static void drop_changes(HfStorage **changed, int count) {
+  for (int i = 0; i < count; i++) {
+    changed[i]->graphs--;
+    hf_storage_release(changed[i]);
+  }
+  hf_free(changed);
+}
+
 /* ---- recording */
 
 bool hf_graph_begin(HfDevice *device, bool keeps_copies, HfError *err) {
@@ -118,7 +149,7 @@ bool hf_graph_begin(HfDevice *device, bool keeps_copies, HfError *err) {
   if (status == HF_NO_MEMORY) return hf_error_memory(err, device->name, sizeof *cell);
   if (status != HF_OK) return hf_error_set(err, "graph: the device %s failed; restart the program", device->name);
   memset(&now, 0, sizeof now);
-  now.device = device, now.number = ++recordings;
+  now.device = device, now.number = ++recordings, now.is_strict = !keeps_copies;
   hf_dropout_record(cell);
   return true;
 }
@@ -126,7 +157,7 @@ bool hf_graph_begin(HfDevice *device, bool keeps_copies, HfError *err) {
 /* Ends the recording with all as it was before. */
 static void undo(void) {
   restore_gradients();
-  drop_notes(now.notes, now.count);
+  drop_notes(now.notes, now.count), drop_changes(now.changed, now.changed_count);
   memset(&now, 0, sizeof now);
 }
 
@@ -156,9 +187,10 @@ HfReplay *hf_graph_end(HfError *err) {
   bool kept_counters = hf_dropout_recorded(&r->keys);
   if (status != HF_OK) return refused(r, err, now.device->kernels->graph_refusal());
   if (!kept_counters) return refused(r, err, "set dropout's seed or step: do it before each call");
-  if (now.is_incomplete) return refused(r, err, "has more gradients than there is memory to remember");
+  if (now.is_incomplete) return refused(r, err, "changes more than there is memory to remember");
   finish_notes();
   r->notes = now.notes, r->note_count = now.count;
+  r->written = now.changed, r->written_count = now.changed_count;
   memset(&now, 0, sizeof now);
   return r;
 }
@@ -180,25 +212,24 @@ bool hf_graph_launch(HfReplay *r, HfError *err) {
   if (!hf_graph_fits(r)) return hf_error_set(err, "graph: gradients are not as they were when it was recorded");
   HfStatus status = k->graph_launch(r->graph, hf_dropout_launch(r->keys));
   for (int i = 0; i < r->note_count; i++) set_gradient(r->notes[i].leaf, r->notes[i].after);
-  for (int i = 0; i < r->result_count; i++) r->results[i]->version++;
+  for (int i = 0; i < r->written_count; i++) r->written[i]->version++;
   if (status == HF_OK) return true;
   if (status == HF_BAD_INDEX) return hf_error_set(err, "%s", k->late_error());
   return hf_error_set(err, "graph: device %s failed; restart the program", r->device->name);
 }
 
 bool hf_graph_add_result(HfReplay *r, HfTensor *t, HfError *err) {
-  HfStorage **results = hf_realloc(r->results, (size_t)(r->result_count + 1) * sizeof *results, "graph", err);
-  if (!results) return false;
-  r->results = results, results[r->result_count++] = t->storage;
+  HfStorage **written = hf_realloc(r->written, (size_t)(r->written_count + 1) * sizeof *written, "graph", err);
+  if (!written) return false;
+  r->written = written, written[r->written_count++] = t->storage;
+  t->storage->graphs++;
   hf_storage_retain(t->storage);
   return true;
 }
 
 void hf_graph_free(HfReplay *r) {
   if (!r) return;
-  drop_notes(r->notes, r->note_count);
-  for (int i = 0; i < r->result_count; i++) hf_storage_release(r->results[i]);
-  hf_free(r->results);
+  drop_notes(r->notes, r->note_count), drop_changes(r->written, r->written_count);
   if (r->graph) r->device->kernels->graph_free(r->graph);
   hf_free(r);
 }

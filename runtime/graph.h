@@ -27,7 +27,7 @@ bool hf_graph_abandon(HfError *err);
 bool hf_graph_fits(const HfReplay *replay);
 /* Does the work, when it fits. Gradients are left as the recorded work left them. */
 bool hf_graph_launch(HfReplay *replay, HfError *err);
-/* The numbers of t are written by each launch: the tape will notice. */
+/* The numbers of t, made while recording, are written by each launch: the tape will notice. */
 bool hf_graph_add_result(HfReplay *replay, HfTensor *t, HfError *err);
 void hf_graph_free(HfReplay *replay); /* NULL is fine */
 
@@ -35,6 +35,13 @@ void hf_graph_free(HfReplay *replay); /* NULL is fine */
 const char *hf_graph_refusal(void);
 /* A number of the recording under way, other than that of any before; 0 when nothing is recorded. */
 uint64_t hf_graph_recording(void);
+
+/* Is a graph recorded that takes no numbers from the host? Then what the host knows of tensors (twin.h) is not to be used: it may be other
+ * numbers at the next launch. */
+bool hf_graph_recording_is_strict(void);
+
+/* ---- for storage.c: the numbers of a storage are changed in place. A launch will do it again. */
+void hf_graph_note_change(HfStorage *storage);
 
 /* ---- for the tape and whoever sets a gradient: the gradient of `leaf` is about to change. clears: not by adding to it. */
 void hf_graph_note_gradient(HfTensor *leaf, bool clears);

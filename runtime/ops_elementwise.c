@@ -1,6 +1,7 @@
 /* Operations element by element: functions of one value, arithmetic with broadcasting, comparisons, choices,
  * casts. */
 #include "ops_internal.h"
+#include "twin.h"
 #include <math.h>
 
 /* ---- casts and copies */
@@ -51,9 +52,12 @@ HfTensor *hf_to_device(HfTensor *x, HfDevice *device, HfError *err) {
     HfTensor *host = hf_to_device(x, hf_device_cpu(), err);
     return hf_then(host, hf_to_device(host, device, err));
   }
+  HfTensor *twin = hf_twin_of(x);
+  if (twin) return hf_then(twin, hf_clone(twin, err));
   HfTensor *c = hf_contiguous(x, err);
   HfTensor *out = c ? hf_tensor_empty(x->dtype, x->ndim, x->shape, device, err) : NULL;
   HfStatus status = out ? copy_between(out, c) : HF_OK;
+  if (out && status == HF_OK) hf_twin_keep(out, c), hf_twin_keep(x, out); /* one of them is the device's */
   hf_tensor_release(c);
   return hf_recorded(out, status, &(HfRecord){&to_device_operation, HF_INPUTS(x)}, err);
 }

@@ -1,6 +1,7 @@
 /* Indexing: rows by index, gather and scatter, masks, embeddings. Indices are int64, checked by the kernels.
  */
 #include "ops_internal.h"
+#include "twin.h"
 #include <inttypes.h>
 
 static HfTensor *index_operand(const char *op, HfTensor *index, HfError *err) {
@@ -243,6 +244,11 @@ HfTensor *hf_masked_select(HfTensor *x, HfTensor *mask, HfError *err) {
 }
 
 HfTensor *hf_nonzero(HfTensor *x, HfError *err) {
+  HfTensor *twin = x ? hf_twin_of(x) : NULL;
+  if (twin) {
+    HfTensor *found = hf_then(twin, hf_nonzero(twin, err));
+    return hf_then(found, hf_to_device(found, hf_tensor_device(x), err));
+  }
   HfTensor *mask = x ? hf_cast(x, HF_BOOL, err) : NULL, *at = mask ? true_positions(mask, err) : NULL,
            *columns[HF_MAX_DIMS] = {NULL}, *out;
   int64_t step = 1;

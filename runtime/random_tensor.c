@@ -17,7 +17,7 @@ static bool apply(HfTensor *t, const Fill *fill, HfRandom *gen, HfError *err) {
   if (!gen) gen = hf_random_global();
   size_t n = (size_t)hf_tensor_numel(t);
   if (t->dtype == fill->dtype && hf_tensor_is_contiguous(t) && hf_tensor_device(t) == hf_device_cpu()) {
-    t->storage->version++;
+    hf_storage_changed(t->storage);
     return fill->draw(gen, hf_tensor_data(t), n, fill, err);
   }
   HfTensor *host = hf_tensor_empty(fill->dtype, t->ndim, t->shape, hf_device_cpu(), err);

@@ -1,6 +1,8 @@
 /* Storages: refcounted bytes on a device. */
 #include "autocast.h"
+#include "graph.h"
 #include "memory.h"
+#include "twin.h"
 
 static int64_t live_storages;
 static uint64_t allocated_bytes;
@@ -14,6 +16,7 @@ HfStorage *hf_storage_wrap(HfDevice *device, void *data, size_t size, void (*rel
   if (!s) return NULL;
   *s = (HfStorage){
       .references = 1, .device = device, .data = data, .size = size, .release = release, .owner = owner};
+  s->recording = hf_graph_recording();
   live_storages++;
   return s;
 }
@@ -29,12 +32,18 @@ HfStorage *hf_storage_new(HfDevice *device, size_t size, HfError *err) {
   return s;
 }
 
+void hf_storage_changed(HfStorage *s) {
+  s->version++;
+  hf_graph_note_change(s);
+}
+
 void hf_storage_retain(HfStorage *s) { s->references++; }
 
 void hf_storage_release(HfStorage *s) {
   if (!s || --s->references) return;
   live_storages--;
   hf_low_copies_free(s);
+  hf_twin_free(s);
   if (s->release)
     s->release(s);
   else

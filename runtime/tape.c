@@ -144,7 +144,7 @@ static HfTensor **grad_slot(HfEdge *edge) {
 
 /* May the numbers be changed in place without anyone else noticing? */
 static bool is_exclusive(const HfTensor *t) {
-  return t->references == 1 + t->graphs && t->storage->references == 1 && hf_tensor_is_contiguous(t) &&
+  return t->references == 1 + t->graphs && t->storage->references == 1 + t->storage->graphs && hf_tensor_is_contiguous(t) &&
          t->dtype == HF_FLOAT32;
 }
 

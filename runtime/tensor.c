@@ -3,6 +3,7 @@
 #include "memory.h"
 #include "graph.h"
 #include "layout.h"
+#include "twin.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -66,12 +67,22 @@ HfTensor *hf_tensor_full(HfDtype dtype, int ndim, const int64_t *shape, double v
   return t;
 }
 
+/* A twin of the host numbers that t was made of. */
+static void keep_numbers(HfTensor *t, const void *host) {
+  HfError none;
+  if (!hf_twin_is_wanted(t)) return;
+  HfTensor *copy = hf_tensor_from(t->dtype, t->ndim, t->shape, host, hf_device_cpu(), &none);
+  if (copy) hf_twin_keep(t, copy);
+  hf_tensor_release(copy);
+}
+
 HfTensor *hf_tensor_from(HfDtype dtype, int ndim, const int64_t *shape, const void *host, HfDevice *device,
                          HfError *err) {
   HfTensor *t = hf_tensor_empty(dtype, ndim, shape, device, err);
   if (t && !hf_check(hf_tensor_kernels(t)->copy_in(t->storage->data, host, hf_tensor_bytes(t)),
                      "copy to device", t, err))
     return hf_tensor_release(t), NULL;
+  if (t) keep_numbers(t, host);
   return t;
 }
 
@@ -192,7 +203,11 @@ bool hf_check_index(HfStatus status, const char *op, const int64_t *bad, int64_t
 }
 
 bool hf_tensor_read(const HfTensor *t, void *host, HfError *err) {
-  HfTensor *c = NULL;
+  HfTensor *c = hf_twin_of(t);
+  if (c) {
+    bool ok = hf_tensor_read(c, host, err);
+    return hf_tensor_release(c), ok;
+  }
   if (!hf_tensor_is_contiguous(t)) {
     c = hf_tensor_empty(t->dtype, t->ndim, t->shape, hf_tensor_device(t), err);
     if (!c || !hf_tensor_copy_(c, t, err)) return hf_tensor_release(c), false;
@@ -208,6 +223,11 @@ bool hf_tensor_item(const HfTensor *t, double *out, int64_t *integer, HfError *e
   char text[HF_DESCRIPTION_SIZE];
   if (hf_tensor_numel(t) != 1)
     return hf_error_set(err, "item: expected a tensor of one element, found %s", hf_tensor_describe(t, text));
+  HfTensor *near = hf_twin_of(t);
+  if (near) {
+    bool ok = hf_tensor_item(near, out, integer, err);
+    return hf_tensor_release(near), ok;
+  }
   HfDtype wide = hf_dtype_is_float(t->dtype) ? HF_FLOAT32 : HF_INT64;
   union {
     float f;
@@ -249,7 +269,7 @@ bool hf_tensor_copy_(HfTensor *dst, const HfTensor *src, HfError *err) {
   const HfTensor *operands[] = {dst, src};
   if (!hf_layout_make(&layout, "copy", dst->ndim, dst->shape, operands, 2, err)) return false;
   if (hf_tensor_device(dst) != hf_tensor_device(src)) return copy_across(dst, src, err);
-  dst->storage->version++;
+  hf_storage_changed(dst->storage);
   return hf_check(
       hf_tensor_kernels(dst)->cast(hf_tensor_data(dst), dst->dtype, hf_tensor_data(src), src->dtype, &layout),
       "copy", src, err);
@@ -259,7 +279,7 @@ bool hf_tensor_fill_(HfTensor *dst, double value, HfError *err) {
   HfLayout layout;
   const HfTensor *operands[] = {dst};
   if (!hf_layout_make(&layout, "fill", dst->ndim, dst->shape, operands, 1, err)) return false;
-  dst->storage->version++;
+  hf_storage_changed(dst->storage);
   return hf_check(hf_tensor_kernels(dst)->fill(hf_tensor_data(dst), dst->dtype, value, &layout), "fill", dst,
                   err);
 }

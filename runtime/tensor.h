@@ -17,6 +17,7 @@
 
 typedef struct HfNode HfNode;       /* tape.h */
 typedef struct HfLowCopy HfLowCopy; /* autocast.c */
+typedef struct HfTwin HfTwin;       /* twin.h */
 
 /* A place where tensors live. Compared by pointer. */
 typedef struct HfDevice {
@@ -44,15 +45,19 @@ typedef struct HfStorage {
   void *data;
   size_t size;               /* bytes */
   uint64_t version;          /* grows with each in-place change: the tape notices stale saved values */
+  uint64_t recording, noted; /* the recordings of graphs in which it was made, and changed (graph.h); 0: none */
+  int graphs;                /* of the references, graphs that write it */
   void (*release)(struct HfStorage *storage); /* NULL: the device's pool takes the bytes back */
   void *owner;               /* for `release`: a mapped file, say */
   HfLowCopy *copies;         /* 16-bit copies of parameters in it; owned */
+  HfTwin *twin;              /* the same numbers in host memory, or NULL; owned */
 } HfStorage;
 
 /* Zero references are never seen. `release` is called with the last reference; see HfStorage. */
 HfStorage *hf_storage_new(HfDevice *device, size_t size, HfError *err);
 HfStorage *hf_storage_wrap(HfDevice *device, void *data, size_t size, void (*release)(HfStorage *), void *owner, HfError *err);
 void hf_storage_retain(HfStorage *storage);
+void hf_storage_changed(HfStorage *storage); /* whoever changes its numbers in place says so */
 void hf_storage_release(HfStorage *storage);
 int64_t hf_storage_count(void); /* live storages: tests look for leaks with it */
 /* Bytes allocated for storages since the start (never falls): the binding's collector pacing reads it. */
@@ -60,7 +65,7 @@ uint64_t hf_storage_allocated(void);
 
 typedef struct HfTensor {
   int64_t references;
-  int graphs;                  /* of these, recorded graphs that know it as a gradient: they share nothing (graph.h) */
+  int graphs;                  /* of these, graphs that know it as a gradient: they share nothing */
   HfStorage *storage;
   int64_t offset;              /* elements from the start of the storage */
   HfDtype dtype;
@@ -113,7 +118,7 @@ bool hf_shape_broadcast(int a_ndim, const int64_t *a, int b_ndim, const int64_t 
 /* Product of the sizes, checked. */
 bool hf_shape_numel(int ndim, const int64_t *shape, int64_t *out, HfError *err);
 
-/* ---- reading and writing numbers (waits for the device) */
+/* ---- reading and writing numbers (reading waits for the device, unless the storage has a twin: twin.h) */
 /* Copies the elements in row order to `host` as they are (dtype unchanged). */
 bool hf_tensor_read(const HfTensor *t, void *host, HfError *err);
 bool hf_tensor_item(const HfTensor *t, double *out, int64_t *integer, HfError *err); /* one element */

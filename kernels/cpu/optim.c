@@ -1,5 +1,5 @@
 /* Adam and AdamW over all parameters in one pass, in PyTorch's order of operations, and the sum of squares of all
- * gradients. Work is cut into chunks of fixed size over the tensors laid end to end. */
+ * gradients, with what follows from it for the step. Work is cut into chunks of fixed size over the tensors laid end to end. */
 #include "element.h"
 
 enum { CHUNK = 16384 };
@@ -53,6 +53,7 @@ static void adam_chunks(const void *context, int64_t first, int64_t last) {
 
 static HfStatus adam(const HfAdamParameter *parameters, int64_t count, const HfAdam *settings) {
   const HfAdam *s = settings;
+  if (s->device_scale && isnan(*s->device_scale)) return HF_OK;
   double bias1 = 1.0 - pow(s->beta1, (double)s->step), bias2 = 1.0 - pow(s->beta2, (double)s->step);
   Adam a = {.parameters = parameters, .beta2 = (float)s->beta2, .one_minus_beta1 = (float)(1.0 - s->beta1),
             .one_minus_beta2 = (float)(1.0 - s->beta2), .eps = (float)s->eps, .step_size = (float)(s->lr / bias1),
@@ -102,7 +103,46 @@ static HfStatus sum_squares(double *out, const float *const *tensors, const int6
   return HF_OK;
 }
 
+/* ---- what follows from it */
+
+static HfStatus check_gradients(HfGradientCheck *check, const float *loss, double max_norm, double loss_scale, bool stops) {
+  check->norm = sqrt(check->squares) / loss_scale;
+  check->norm32 = (float)check->norm;
+  check->loss = loss ? *loss : 0;
+  if (stops && !(isfinite(check->loss) && isfinite(check->norm))) check->stopped = 1;
+  double clip = max_norm / (check->norm + 1e-6);
+  check->factor = check->stopped ? NAN : (float)((clip < 1 ? clip : 1) / loss_scale);
+  return HF_OK;
+}
+
+typedef struct Scaling {
+  float *const *tensors;
+  const int64_t *sizes;
+  float factor;
+} Scaling;
+
+static void scale_chunks(const void *context, int64_t first, int64_t last) {
+  const Scaling *s = context;
+  int64_t tensor = 0, chunk = first;
+  for (int64_t i = first; i < last; i++, chunk++) {
+    while (chunk >= hf_ceil_div(s->sizes[tensor], CHUNK)) chunk -= hf_ceil_div(s->sizes[tensor++], CHUNK);
+    float *x = s->tensors[tensor];
+    for (int64_t j = chunk * CHUNK, end = hf_min(j + CHUNK, s->sizes[tensor]); j < end; j++) x[j] *= s->factor;
+  }
+}
+
+static HfStatus scale_all(float *const *tensors, const int64_t *sizes, int64_t count, const float *factor) {
+  if (isnan(*factor) || *factor == 1) return HF_OK;
+  Scaling s = {tensors, sizes, *factor};
+  int64_t chunks = 0, work = 0;
+  for (int64_t i = 0; i < count; i++) chunks += hf_ceil_div(sizes[i], CHUNK), work += sizes[i];
+  hf_parallel(chunks, work, scale_chunks, &s);
+  return HF_OK;
+}
+
 void HF_CPU(fill_optim)(HfKernels *k) {
   k->adam = adam;
   k->sum_squares = sum_squares;
+  k->check_gradients = check_gradients;
+  k->scale_all = scale_all;
 }

@@ -76,7 +76,7 @@ static Block *pop(Block **list) {
 
 void hf_cuda_empty_cache(void) {
   if (hf_cuda_is_recording()) return;
-  cudaStreamSynchronize(hf_cuda_stream());
+  hf_cuda_synchronize();
   for (int c = 0; c < CLASS_COUNT; c++)
     for (Block *b = pop(&cache.free[c]); b; b = pop(&cache.free[c])) {
       cudaFree(b->data);
@@ -187,6 +187,7 @@ void hf_cuda_pool_drop(HfPool *pool) {
 
 HfCudaMemory hf_cuda_memory(void) {
   HfCudaMemory m = cache.stats;
+  m.waits = hf_cuda_waits(), m.late_reads = hf_cuda_late_reads();
   size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
   m.free_on_device = (int64_t)free, m.total_on_device = (int64_t)total;

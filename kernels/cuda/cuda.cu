@@ -26,6 +26,7 @@ static void fill_table(void) {
   table.name = table_name;
   hf_cuda_fill_memory(&table);
   hf_cuda_fill_graph(&table);
+  hf_cuda_fill_readback(&table);
   hf_cuda_fill_elementwise(&table);
   hf_cuda_fill_cast(&table);
   hf_cuda_fill_broadcast(&table);

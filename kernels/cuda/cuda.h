@@ -3,7 +3,7 @@
  * builds the same files for the host with HF_EMULATION (emulation/emulation.h).
  *
  * Everything is queued on one stream: blocks of memory may be given back as soon as the last kernel that uses them is
- * queued. Nothing here waits for the device except copy_out and synchronize.
+ * queued. Nothing here waits for the device except copy_out, read_end and synchronize.
  */
 #ifndef HF_CUDA_H
 #define HF_CUDA_H
@@ -79,6 +79,9 @@ struct HfFault {
   int64_t value, limit;
 };
 HfFault *hf_cuda_fault(void);
+/* What a copy of the record says: HF_OK, or HF_BAD_INDEX with its text in late_error; the record is then emptied. */
+HfStatus hf_cuda_report_fault(const HfFault *copy);
+int64_t hf_cuda_fault_reports(void); /* how many were reported so far */
 static __device__ __forceinline__ void hf_report(HfFault *fault, int kind, int64_t value, int64_t limit) {
   if (atomicCAS(&fault->kind, (int)HF_FAULT_NONE, kind) == HF_FAULT_NONE) fault->value = value, fault->limit = limit;
 }
@@ -92,6 +95,7 @@ static __device__ __forceinline__ bool hf_checked(HfFault *fault, int kind, int6
 /* ---- the table */
 void hf_cuda_fill_memory(HfKernels *k);
 void hf_cuda_fill_graph(HfKernels *k);
+void hf_cuda_fill_readback(HfKernels *k);
 void hf_cuda_fill_elementwise(HfKernels *k);
 void hf_cuda_fill_cast(HfKernels *k);
 void hf_cuda_fill_broadcast(HfKernels *k);

@@ -12,10 +12,13 @@
 
 static cudaStream_t stream;
 static bool is_blocking;
-static const char *const WAITED = "waited for the device (item, tolist, print, a copy to the processor, or a result whose size depends on numbers)";
-
+static int64_t waits;
+HfStatus hf_cuda_refuse_waiting(void) {
+  return hf_cuda_refuse("waited for the device (item, tolist, print, a copy to the processor, or a result whose size depends on numbers)");
+}
 static bool waits_always(void) { return is_blocking && !hf_cuda_is_recording(); }
 
+int64_t hf_cuda_waits(void) { return waits; }
 cudaStream_t hf_cuda_stream(void) { return stream; }
 
 static HfStatus status_of(cudaError_t error) {
@@ -30,8 +33,10 @@ HfStatus hf_cuda_status(void) {
 }
 
 HfStatus hf_cuda_synchronize(void) {
-  HfStatus status = hf_cuda_refuse(WAITED);
-  return status == HF_OK ? status_of(cudaStreamSynchronize(stream)) : status;
+  HfStatus status = hf_cuda_refuse_waiting();
+  if (status != HF_OK) return status;
+  waits++;
+  return status_of(cudaStreamSynchronize(stream));
 }
 
 /* ---- pinned memory in pieces, used in turn: a piece is written again when its last copy is done */
@@ -84,24 +89,26 @@ static HfStatus copy_in(void *device, const void *host, size_t bytes) {
 
 static HfFault *fault_record, *fault_copy; /* on the device; pinned */
 static char fault_text[256];
+static int64_t fault_reports;
 
 HfFault *hf_cuda_fault(void) { return fault_record; }
+int64_t hf_cuda_fault_reports(void) { return fault_reports; }
 
-static void describe(const HfFault *f) {
+HfStatus hf_cuda_report_fault(const HfFault *f) {
+  if (f->kind == HF_FAULT_NONE) return HF_OK;
   static const char *const what[] = {"", "index_select: index", "gather: index", "embedding: id", "cross_entropy: label"};
   snprintf(fault_text, sizeof fault_text, "%s %lld is out of range; expected 0 .. %lld (found on the device; HFLUA_CUDA_BLOCKING=1 reports it at its line)",
            what[f->kind], (long long)f->value, (long long)f->limit - 1);
+  cudaMemsetAsync(fault_record, 0, sizeof *fault_record, stream);
+  return fault_reports++, HF_BAD_INDEX;
 }
 
 /* Waits for the device; then whether an index was bad since the last time, and which. */
 static HfStatus wait_and_check(int64_t *bad) {
   cudaMemcpyAsync(fault_copy, fault_record, sizeof *fault_copy, cudaMemcpyDeviceToHost, stream);
   HfStatus status = hf_cuda_synchronize();
-  if (status != HF_OK || fault_copy->kind == HF_FAULT_NONE) return status;
-  describe(fault_copy);
   *bad = fault_copy->value;
-  cudaMemsetAsync(fault_record, 0, sizeof *fault_record, stream);
-  return HF_BAD_INDEX;
+  return status == HF_OK ? hf_cuda_report_fault(fault_copy) : status;
 }
 
 HfStatus hf_cuda_checked_status(int64_t *bad) {
@@ -115,7 +122,7 @@ static const char *late_error(void) { return fault_text; }
 
 static HfStatus copy_out(void *host, const void *device, size_t bytes) {
   int64_t bad;
-  HfStatus status = hf_cuda_refuse(WAITED);
+  HfStatus status = hf_cuda_refuse_waiting();
   if (status != HF_OK) return status;
   bool small = bytes <= 65536;
   void *to = small ? take_pinned(bytes) : host;

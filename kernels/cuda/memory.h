@@ -20,6 +20,11 @@ void hf_cuda_pool_drop(HfPool *pool);
 /* The stream and all that goes with it; the device is chosen. */
 bool hf_cuda_open_memory(void);
 HfStatus hf_cuda_synchronize(void);
+HfStatus hf_cuda_refuse_waiting(void); /* hf_cuda_refuse of it */
+int64_t hf_cuda_waits(void); /* how often the host has waited for all that was queued */
+
+/* ---- readback.cu */
+int64_t hf_cuda_late_reads(void);
 
 /* ---- graph.cu */
 bool hf_cuda_is_recording(void);

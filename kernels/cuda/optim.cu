@@ -1,4 +1,5 @@
-/* Adam and AdamW over all parameters in one pass, in PyTorch's order of operations, and the sum of squares of all gradients.
+/* Adam and AdamW over all parameters in one pass, in PyTorch's order of operations, and the sum of squares of all gradients, with
+ * what follows from it for the step.
  * Work is cut into chunks of fixed size over the tensors laid end to end; a block finds its chunk by bisection. */
 #include "warp.h"
 
@@ -42,6 +43,7 @@ __global__ void adam_kernel(const HfAdamParameter *parameters, const int64_t *fi
   int64_t t = tensor_of(first, count, blockIdx.x), start = (blockIdx.x - first[t]) * CHUNK;
   HfAdamParameter q = parameters[t];
   float scale = a.device_scale ? a.gradient_scale * *a.device_scale : a.gradient_scale;
+  if (scale != scale) return;
   float decay = a.decoupled ? (float)(1.0 - a.lr * (double)q.weight_decay) : q.weight_decay;
   for (int64_t i = start + threadIdx.x; i < hf_min(q.n, start + CHUNK); i += THREADS) adam_element(a, q, i, scale, decay);
 }
@@ -101,17 +103,29 @@ __global__ void squares_total_kernel(double *out, const double *sums, int64_t ch
   if (threadIdx.x == 0) *out += sum;
 }
 
+/* At most AT_ONCE tensors as the kernels see them. */
+struct TensorList {
+  const Tensor *tensors; /* (count) on the device, NULL when there was no room */
+  const int64_t *first;  /* (count) likewise */
+  int64_t count, chunks;
+  TensorList(const float *const *data, const int64_t *sizes, int64_t n) : tensors(nullptr), first(nullptr), count(n) {
+    Tensor list[AT_ONCE];
+    int64_t starts[AT_ONCE];
+    for (int64_t i = 0; i < n; i++) list[i] = Tensor{data[i], sizes[i]};
+    chunks = count_chunks(starts, sizes, sizeof *sizes, n);
+    if (chunks == 0) return;
+    tensors = (const Tensor *)hf_cuda_upload(list, (size_t)n * sizeof *list);
+    first = (const int64_t *)hf_cuda_upload(starts, (size_t)n * sizeof *starts);
+  }
+};
+
 static HfStatus squares_some(double *out, const float *const *tensors, const int64_t *sizes, int64_t count) {
-  Tensor list[AT_ONCE];
-  int64_t first[AT_ONCE];
-  for (int64_t i = 0; i < count; i++) list[i] = Tensor{tensors[i], sizes[i]};
-  int64_t chunks = count_chunks(first, sizes, sizeof *sizes, count);
-  if (chunks == 0) return HF_OK;
-  HfScratch sums((size_t)chunks * sizeof(double));
-  const void *device_list = hf_cuda_upload(list, (size_t)count * sizeof *list), *starts = hf_cuda_upload(first, (size_t)count * sizeof *first);
-  if (!sums.data || !device_list || !starts) return HF_NO_MEMORY;
-  HF_LAUNCH(squares_kernel, (unsigned)chunks, THREADS, 0, hf_cuda_stream(), (double *)sums.data, (const Tensor *)device_list, (const int64_t *)starts, count);
-  HF_LAUNCH(squares_total_kernel, 1, THREADS, 0, hf_cuda_stream(), out, (const double *)sums.data, chunks);
+  TensorList list(tensors, sizes, count);
+  if (list.chunks == 0) return HF_OK;
+  HfScratch sums((size_t)list.chunks * sizeof(double));
+  if (!sums.data || !list.tensors || !list.first) return HF_NO_MEMORY;
+  HF_LAUNCH(squares_kernel, (unsigned)list.chunks, THREADS, 0, hf_cuda_stream(), (double *)sums.data, list.tensors, list.first, count);
+  HF_LAUNCH(squares_total_kernel, 1, THREADS, 0, hf_cuda_stream(), out, (const double *)sums.data, list.chunks);
   return hf_cuda_status();
 }
 
@@ -122,7 +136,43 @@ static HfStatus sum_squares(double *out, const float *const *tensors, const int6
   return status;
 }
 
+/* ---- what follows from it */
+
+__global__ void check_kernel(HfGradientCheck *check, const float *loss, double max_norm, double loss_scale, bool stops) {
+  double norm = sqrt(check->squares) / loss_scale, clip = max_norm / (norm + 1e-6);
+  check->norm = norm;
+  check->norm32 = (float)norm;
+  check->loss = loss ? *loss : 0;
+  if (stops && !(isfinite(check->loss) && isfinite(norm))) check->stopped = 1;
+  check->factor = check->stopped ? NAN : (float)((clip < 1 ? clip : 1) / loss_scale);
+}
+
+static HfStatus check_gradients(HfGradientCheck *check, const float *loss, double max_norm, double loss_scale, bool stops) {
+  HF_LAUNCH(check_kernel, 1, 1, 0, hf_cuda_stream(), check, loss, max_norm, loss_scale, stops);
+  return hf_cuda_status();
+}
+
+__global__ void scale_all_kernel(const Tensor *tensors, const int64_t *first, int64_t count, const float *factor) {
+  float f = *factor;
+  if (f != f || f == 1) return;
+  int64_t t = tensor_of(first, count, blockIdx.x), start = (blockIdx.x - first[t]) * CHUNK;
+  float *x = (float *)tensors[t].data;
+  for (int64_t i = start + threadIdx.x; i < hf_min(tensors[t].n, start + CHUNK); i += THREADS) x[i] *= f;
+}
+
+static HfStatus scale_all(float *const *tensors, const int64_t *sizes, int64_t count, const float *factor) {
+  for (int64_t at = 0; at < count; at += AT_ONCE) {
+    TensorList list(tensors + at, sizes + at, hf_min(AT_ONCE, count - at));
+    if (list.chunks == 0) continue;
+    if (!list.tensors || !list.first) return HF_NO_MEMORY;
+    HF_LAUNCH(scale_all_kernel, (unsigned)list.chunks, THREADS, 0, hf_cuda_stream(), list.tensors, list.first, list.count, factor);
+  }
+  return hf_cuda_status();
+}
+
 void hf_cuda_fill_optim(HfKernels *k) {
   k->adam = adam;
   k->sum_squares = sum_squares;
+  k->check_gradients = check_gradients;
+  k->scale_all = scale_all;
 }

@@ -30,7 +30,7 @@ function cuda.current_device() return 0 end
 local function memory()
   if core.is_open() then return core.memory() end
   return { allocated = 0, peak_allocated = 0, reserved = 0, peak_reserved = 0, in_graphs = 0, driver_allocations = 0, out_of_memory = 0,
-    free_on_device = 0, total_on_device = 0 }
+    free_on_device = 0, total_on_device = 0, waits = 0, late_reads = 0 }
 end
 
 --- Waits until the GPU has done everything asked of it.
@@ -62,6 +62,7 @@ function cuda.memory_summary()
   for _, row in ipairs(rows) do lines[#lines + 1] = ("%-26s %12.1f MiB"):format(row[2], m[row[1]] / 2 ^ 20) end
   lines[#lines + 1] = ("%-26s %12d"):format("requests to the driver", m.driver_allocations)
   lines[#lines + 1] = ("%-26s %12d"):format("requests that failed", m.out_of_memory)
+  lines[#lines + 1] = ("%-26s %12d"):format("waits for the device", m.waits)
   return table.concat(lines, "\n")
 end
 

@@ -75,12 +75,17 @@ extern const HfLuaOp hf_lua_math_ops[], hf_lua_shape_ops[], hf_lua_index_ops[], 
  * when the plan computes padding too. */
 const int32_t *hfL_check_plan(lua_State *L, int idx, int64_t *rows);
 
+/* Pushes a reading of `size` bytes of a device (lua_reading.c); its item() gives what `push` pushes of them, the number of values. */
+typedef int HfPushNumbers(lua_State *L, const void *bytes);
+void hf_lua_push_reading(lua_State *L, HfDevice *device, const void *data, size_t size, HfPushNumbers *push);
+
 /* Functions of tensor and core that follow Lua's own convention; each file adds its own to the table on the top. */
 void hf_lua_open_create(lua_State *L);
 void hf_lua_open_autograd(lua_State *L);
 void hf_lua_open_graph(lua_State *L);
 void hf_lua_open_optim(lua_State *L);
 void hf_lua_open_pack(lua_State *L);
+void hf_lua_open_reading(lua_State *L);
 void hf_lua_open_random(lua_State *L);
 
 #endif

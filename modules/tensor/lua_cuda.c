@@ -53,7 +53,8 @@ static int cuda_memory(lua_State *L) {
   } fields[] = {{"allocated", m.allocated},           {"peak_allocated", m.peak_allocated}, {"reserved", m.reserved},
                 {"peak_reserved", m.peak_reserved},   {"in_graphs", m.in_graphs},
                 {"driver_allocations", m.driver_allocations},
-                {"out_of_memory", m.out_of_memory},   {"free_on_device", m.free_on_device}, {"total_on_device", m.total_on_device}};
+                {"out_of_memory", m.out_of_memory},   {"free_on_device", m.free_on_device}, {"total_on_device", m.total_on_device},
+                {"waits", m.waits},                   {"late_reads", m.late_reads}};
   lua_createtable(L, 0, (int)(sizeof fields / sizeof *fields));
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     lua_pushinteger(L, fields[i].value);

@@ -19,14 +19,23 @@ static int32_t *cu_queries(PackPlan *plan) { return plan->cu + plan->sequences +
 static int32_t *cu_rows(PackPlan *plan) { return plan->cu + 2 * (plan->sequences + 1); }
 static int32_t *cu_first(PackPlan *plan) { return cu_rows(plan) + plan->batch + 1; }
 
+/* t's numbers on the host in dtype, in a new box at the top; waits for the device unless they are known here. */
+static HfTensor *push_near(lua_State *L, HfTensor *t, HfDtype dtype) {
+  HfError err;
+  HfTensor **box = hfL_new_tensor(L), *near = hf_to_device(t, hf_device_cpu(), &err);
+  *box = near ? hf_cast(near, dtype, &err) : NULL;
+  hf_tensor_release(near);
+  if (!*box) hfL_raise(L, &err);
+  return *box;
+}
+
 /* Reads the mask (B, T) as bytes into a new userdata at the top; NULL (nothing pushed beyond it) when some value is neither 0 nor 1. */
 static const uint8_t *push_mask(lua_State *L, HfTensor *mask) {
   HfError err;
   int64_t n = hf_tensor_numel(mask);
-  HfTensor **box = hfL_new_tensor(L);
-  if (!(*box = hf_cast(mask, HF_FLOAT32, &err))) hfL_raise(L, &err);
+  const HfTensor *near = push_near(L, mask, HF_FLOAT32);
   float *numbers = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *numbers, 0);
-  if (!hf_tensor_read(*box, numbers, &err)) hfL_raise(L, &err);
+  if (!hf_tensor_read(near, numbers, &err)) hfL_raise(L, &err);
   uint8_t *bytes = (uint8_t *)numbers;
   for (int64_t i = 0; i < n; i++) {
     if (numbers[i] != 0 && numbers[i] != 1) return NULL;
@@ -41,10 +50,9 @@ static const int64_t *push_positions(lua_State *L, int index, const HfTensor *ma
   if (lua_isnoneornil(L, index)) return NULL;
   HfTensor *given = hfL_check_tensor(L, index);
   if (!hf_tensor_same_shape(given, mask)) luaL_argerror(L, index, "position ids must have the shape of the mask");
-  HfTensor **box = hfL_new_tensor(L);
-  if (!(*box = hf_cast(given, HF_INT64, &err))) hfL_raise(L, &err);
+  const HfTensor *near = push_near(L, given, HF_INT64);
   int64_t *numbers = lua_newuserdatauv(L, (size_t)hf_tensor_numel(mask) * sizeof *numbers, 0);
-  if (!hf_tensor_read(*box, numbers, &err)) hfL_raise(L, &err);
+  if (!hf_tensor_read(near, numbers, &err)) hfL_raise(L, &err);
   return numbers;
 }
 

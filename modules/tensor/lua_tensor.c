@@ -380,6 +380,7 @@ int luaopen_hflua_core_tensor(lua_State *L) {
   hf_lua_open_graph(L);
   hf_lua_open_optim(L);
   hf_lua_open_pack(L);
+  hf_lua_open_reading(L);
   hf_lua_open_random(L);
   return 1;
 }

@@ -1,4 +1,4 @@
-/* Cross entropy and its gradient, Adam and the sum of squares, against loops in double. */
+/* Cross entropy and its gradient, Adam, the sum of squares and the check of gradients, against loops in double. */
 #include "kernel_tables.h"
 
 enum { MOST = 160000 };
@@ -184,16 +184,96 @@ static void squares(void) {
   assert_close(found, 0, 0, 0);
 }
 
+/* ---- checks of gradients, and what obeys them */
+
+static void checks(void) {
+  const float fine = 0.5f, inf = INFINITY;
+  HfGradientCheck c = {.squares = 64 * 9};
+  assert_int_equal(K.check_gradients(&c, &fine, 1, 4, true), HF_OK);
+  assert_close(c.norm, 6, 0, 0);
+  assert_close(c.norm32, 6, 0, 0);
+  assert_close(c.loss, 0.5, 0, 0);
+  assert_close(c.factor, (float)(1 / (6 + 1e-6) / 4), 0, 0);
+  K.check_gradients(&c, NULL, INFINITY, 4, true); /* no clipping, no loss */
+  assert_close(c.factor, 0.25, 0, 0);
+  assert_close(c.loss, 0, 0, 0);
+  c.squares = NAN;
+  K.check_gradients(&c, &inf, 1, 1, false); /* clipping alone stops nothing, and a norm that is no number scales nothing */
+  assert_close(c.factor, 1, 0, 0);
+  assert_close(c.norm, NAN, 0, 0);
+  assert_int_equal(c.stopped, 0);
+  c.squares = 4;
+  K.check_gradients(&c, &inf, 1, 1, true);
+  assert_close(c.factor, NAN, 0, 0);
+  assert_close(c.norm, 2, 0, 0);
+  assert_int_equal(c.stopped, 1);
+  K.check_gradients(&c, &fine, 1, 1, true); /* it stays so */
+  assert_close(c.factor, NAN, 0, 0);
+  assert_close(c.loss, 0.5, 0, 0);
+  c = (HfGradientCheck){.squares = INFINITY};
+  K.check_gradients(&c, &fine, 1, 1, true);
+  assert_int_equal(c.stopped, 1);
+}
+
+static void scalings(void) {
+  float *tensors[TENSORS], factor = 0.5f;
+  fill_random(gradient, ALL, 3);
+  memcpy(logits, gradient, sizeof gradient);
+  for (int64_t t = 0, at = 0; t < TENSORS; at += sizes[t++]) tensors[t] = gradient + at;
+  assert_int_equal(K.scale_all(tensors, sizes, TENSORS, &factor), HF_OK);
+  for (int i = 0; i < ALL; i++) assert_close(gradient[i], logits[i] * 0.5, 0, 0);
+  factor = NAN;
+  assert_int_equal(K.scale_all(tensors, sizes, TENSORS, &factor), HF_OK);
+  assert_close(gradient[40000], logits[40000] * 0.5, 0, 0);
+  assert_int_equal(K.scale_all(tensors, sizes, 0, &factor), HF_OK);
+}
+
+/* A factor on the device is one more factor; NaN leaves everything as it was. */
+static void adam_with_a_factor(void) {
+  float factor = 0.25f, p[2] = {1, 2}, m[2] = {0}, v[2] = {0}, g[2] = {4, -8}, p2[2] = {1, 2}, m2[2] = {0}, v2[2] = {0}, g2[2] = {1, -2};
+  HfAdam s = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .decoupled = true, .gradient_scale = 1, .step = 1, .device_scale = &factor};
+  HfAdamParameter q = {p, m, v, NULL, g, 2, 0.1f}, plain = {p2, m2, v2, NULL, g2, 2, 0.1f};
+  assert_int_equal(K.adam(&q, 1, &s), HF_OK);
+  s.device_scale = NULL;
+  K.adam(&plain, 1, &s);
+  assert_memory_equal(p, p2, sizeof p), assert_memory_equal(m, m2, sizeof m), assert_memory_equal(v, v2, sizeof v);
+  factor = NAN, s.device_scale = &factor, s.step = 2;
+  assert_int_equal(K.adam(&q, 1, &s), HF_OK);
+  assert_memory_equal(p, p2, sizeof p), assert_memory_equal(m, m2, sizeof m), assert_memory_equal(v, v2, sizeof v);
+}
+
+/* What was read is what was there when the reading began; more of them at a time than places are made for. */
+static void readings(void) {
+  enum { MANY = 150 };
+  void *pending[MANY];
+  double number = 0, found;
+  if (!K.read_begin) return;
+  assert_null(K.read_begin(logits, HF_READ_MOST + 1));
+  for (int i = 0; i < MANY; i++) {
+    number = i;
+    assert_non_null(pending[i] = K.read_begin(&number, sizeof number));
+  }
+  for (int i = 0; i < MANY; i++) {
+    assert_int_equal(K.read_end(i % 7 ? &found : NULL, pending[i]), HF_OK);
+    if (i % 7) assert_close(found, i, 0, 0);
+  }
+}
+
 static void test_cross_entropy(void **state) { for_each_table(cross_entropies); }
 static void test_labels(void **state) { for_each_table(labels_and_extremes); }
 static void test_half_logits(void **state) { for_each_table(half_logits); }
 static void test_adam(void **state) { for_each_table(adams); }
 static void test_sum_squares(void **state) { for_each_table(squares); }
+static void test_checks(void **state) { for_each_table(checks); }
+static void test_scalings(void **state) { for_each_table(scalings); }
+static void test_adam_factor(void **state) { for_each_table(adam_with_a_factor); }
+static void test_readings(void **state) { for_each_table(readings); }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_labels), cmocka_unit_test(test_half_logits),
-      cmocka_unit_test(test_adam), cmocka_unit_test(test_sum_squares),
+      cmocka_unit_test(test_adam), cmocka_unit_test(test_sum_squares), cmocka_unit_test(test_checks),
+      cmocka_unit_test(test_scalings), cmocka_unit_test(test_adam_factor), cmocka_unit_test(test_readings),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,17 +116,19 @@ function decoder.base()
   end
 end
 
--- labels (B, T) -> what each position predicts: the next label of its row, nothing at the last one
+-- labels (B, T) -> what each position predicts: the next label of its row, nothing at the last one. Made on the host, where the
+-- layout and the loss ask for them.
 local function next_labels(labels)
   local B, T = labels.shape[1], labels.shape[2]
-  local nothing = tensor.full({ B, 1 }, -100, { dtype = labels.dtype, device = labels.device })
-  return T > 1 and tensor.cat({ labels:narrow(1, 1, T - 1), nothing }, { dim = 1 }) or nothing
+  local nothing = tensor.full({ B, 1 }, -100, { dtype = labels.dtype, device = "cpu" })
+  return (T > 1 and tensor.cat({ labels:to("cpu"):narrow(1, 1, T - 1), nothing }, { dim = 1 }) or nothing):to(labels.device)
 end
 
 -- The mean loss, or the sum divided by a number given by the caller; the vocabulary product is made in chunks.
 local function next_token_loss(x, layout, targets, output, items)
   local weight, bias = output.weight, output.bias
-  local loss = tensor.linear_cross_entropy(x, weight, layouts.pack(layout, targets), { bias = bias, reduction = items and "sum" or "mean" })
+  local labels = layouts.pack_labels(layout, targets):to(x.device)
+  local loss = tensor.linear_cross_entropy(x, weight, labels, { bias = bias, reduction = items and "sum" or "mean" })
   return items and loss / items or loss
 end
 
@@ -156,16 +158,16 @@ function decoder.causal(base)
   end
 end
 
--- The place in B*T of each row's token that stands for it: the last one that is not the padding id, else the last.
+-- The place in B*T of each row's token that stands for it, on the host: the last one that is not the padding id, else the last.
 local function last_places(model, inputs)
   local ids, padding = inputs.input_ids, model.config:padding_id()
   local given = ids or inputs.inputs_embeds
   local B, T = given.shape[1], given.shape[2]
   if not padding and B > 1 then errors.raise("%s: pad_token_id: Cannot handle batch sizes > 1 if no padding token is defined. Set model.config.pad_token_id = tok.pad_token_id", model.__name) end
-  local starts = tensor.arange(B, { dtype = "int64", device = given.device }) * T
+  local starts = tensor.arange(B, { dtype = "int64", device = "cpu" }) * T
   if not padding or not ids then return starts + (T - 1) end
-  local columns = tensor.arange(T, { dtype = "int64", device = given.device }):reshape(1, T)
-  return starts + (columns * ids:ne(padding):to("int64")):argmax { dim = 1 }
+  local columns = tensor.arange(T, { dtype = "int64", device = "cpu" }):reshape(1, T)
+  return starts + (columns * ids:to("cpu"):ne(padding):to("int64")):argmax { dim = 1 }
 end
 
 -- The rows of the matrix at these places of the batch.
@@ -179,9 +181,9 @@ function decoder.sequence(base)
   return function(self, inputs)
     local places = last_places(self, inputs)
     local mask = inputs.attention_mask
-    local masked = mask and mask:reshape(-1):index_select(0, places):eq(0):any():item()
+    local masked = mask and mask:to("cpu"):reshape(-1):index_select(0, places):eq(0):any():item()
     local x, layout, hidden = self[base]:encode(inputs, nil, { hidden_states = wants_hidden(self, inputs), whole = masked })
-    local logits = self.score(rows_at(layout, x, places))
+    local logits = self.score(rows_at(layout, x, places:to(x.device)))
     local loss = inputs.labels and encoder.sequence_loss(self.config, logits, inputs.labels) or nil
     return Outputs.new({ "loss", "logits", "past_key_values", "hidden_states" },
       { loss = loss, logits = logits, past_key_values = layout.cache, hidden_states = hidden })

@@ -81,9 +81,10 @@ end
 local function masked_loss(self, x, layout, labels, transform, output)
   if not labels then return nil end
   local weight, bias = output(self)
-  local y = layouts.pack(layout, labels)
+  local y = layouts.pack_labels(layout, labels)
   local counted = y:ne(-100):nonzero():reshape(-1)
-  return tensor.linear_cross_entropy(transform(self, x:index_select(0, counted)), weight, y:index_select(0, counted), { bias = bias })
+  local rows = transform(self, x:index_select(0, counted:to(x.device)))
+  return tensor.linear_cross_entropy(rows, weight, y:index_select(0, counted):to(x.device), { bias = bias })
 end
 
 -- Logits over the vocabulary (B, T, V), made when they are asked for.

@@ -32,9 +32,9 @@ local function check_shapes(model, values, B, T)
   end
 end
 
--- Has a masked position a label that counts?
+-- Has a masked position a label that counts? Asked on the host, where masks and labels of a batch are known.
 local function labels_on_padding(mask, labels)
-  return labels ~= nil and tensor.logical_and(labels:ne(-100), mask:eq(0)):any():item()
+  return labels ~= nil and tensor.logical_and(labels:to("cpu"):ne(-100), mask:to("cpu"):eq(0)):any():item()
 end
 
 -- The plan of the real tokens, or of every position (`whole`).
@@ -49,7 +49,7 @@ end
 -- Error when a row, or the longest sequence in one, has more tokens than the model has positions.
 local function check_limit(model, o, tokens)
   if not o.limit or tokens <= o.limit then return end
-  if o.sequences then tokens = o.sequences:max():item() + 1 end
+  if o.sequences then tokens = o.sequences:to("cpu"):max():item() + 1 end
   if tokens > o.limit then
     errors.raise("%s: %d tokens a row, but the model has %d positions; tokenize with truncation=true", model.__name, tokens, o.limit)
   end
@@ -68,7 +68,7 @@ function layout.new(model, inputs, o)
   check_limit(model, o, past + T)
   local mask = inputs.attention_mask
   if mask and past > 0 then mask = mask:narrow(1, past, T) end
-  mask = mask or tensor.ones({ B, T }, { dtype = "int64", device = device })
+  mask = mask or tensor.ones({ B, T }, { dtype = "int64", device = "cpu" }):to(device)
   local whole = o.whole or not model.config.pack or functional.dropout_rng == "torch" or labels_on_padding(mask, o.labels)
   local sequences = o.sequences and o.sequences:expand(B, T)
   local plan = plan_of(model, mask, whole, o.first, sequences)
@@ -80,6 +80,12 @@ end
 function layout.pack(at, values)
   local flat = values:reshape(at.B * at.T, table.unpack(values.shape, 3))
   return at.packed and flat:index_select(0, at.plan.index) or flat
+end
+
+--- The same of labels (B, T), on the host: which rows count is asked there.
+function layout.pack_labels(at, labels)
+  local flat = labels:to("cpu"):reshape(-1)
+  return at.packed and flat:index_select(0, at.plan.index:to("cpu")) or flat
 end
 
 --- Rows (N, C) put back into (B, T, C), zeros where nothing was computed.

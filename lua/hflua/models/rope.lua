@@ -130,7 +130,7 @@ end
 
 --- cosine and sine (N, D/2) of positions (N).
 function rope.angles(p, positions)
-  local length = needs_length[p.rope_type] and positions:max():item() + 1 or 0
+  local length = needs_length[p.rope_type] and positions:to("cpu"):max():item() + 1 or 0
   local frequencies, factor = kinds[p.rope_type](p, length)
   return tensor.no_grad(function()
     local angle = positions:to("float32"):reshape(-1, 1) * tensor.tensor(frequencies, { device = positions.device }):reshape(1, -1)

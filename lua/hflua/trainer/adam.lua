@@ -5,7 +5,7 @@ local options = require "hflua.options"
 local adam = {}
 
 -- The fused kernel steps all parameters that have done equally many steps in one pass over memory.
-local fused = {}
+local fused = { takes_gradient_check = true }
 
 function fused:new_state(parameter, group)
   return { step = 0, exp_avg = self.zeros_like(parameter), exp_avg_sq = self.zeros_like(parameter),
@@ -33,11 +33,13 @@ local function entries_by_step(self, group)
   return by_step
 end
 
+-- scale: a number, or a gradient check (core.gradient_check), whose factor stays on the device.
 function fused:apply_group(group, scale)
-  local core = require "hflua.core.tensor"
+  local core, is_check = require "hflua.core.tensor", type(scale) == "userdata"
   for step, entries in pairs(entries_by_step(self, group)) do
     core.adam_step(entries, { lr = group.lr, beta1 = group.betas[1], beta2 = group.betas[2], eps = group.eps, step = step,
-      decoupled = group.decoupled_weight_decay, amsgrad = group.amsgrad, maximize = group.maximize, gradient_scale = scale })
+      decoupled = group.decoupled_weight_decay, amsgrad = group.amsgrad, maximize = group.maximize,
+      gradient_scale = is_check and 1 or scale, check = is_check and scale or nil })
   end
 end
 

@@ -199,6 +199,7 @@ end
 
 --- The pass behind evaluate and predict. Returns predictions, label_ids, metrics, num_samples.
 function evaluation:evaluation_loop(dataloader, prediction_loss_only, ignore_keys, prefix)
+  self:settle()
   self:convert_for_evaluation()
   self.callback_handler.context.eval_dataloader = dataloader
   local was_training = self.model.training

@@ -3,6 +3,9 @@
 -- One step: forward and backward of each micro-batch, the norm of all gradients, checks, the optimizer (clipping is a factor
 -- it applies), the schedule, then logs, evaluation and checkpoint when they are due. `self.run` is what a resumed run needs
 -- beside the weights: the place in the epoch and the running sums of the loss.
+--
+-- A step does not wait for its own loss and norm where they come late (a GPU): clipping happens there, the optimizer leaves out what
+-- is not finite and all that follows it, and the numbers are read when the next step is queued, or before a log, an evaluation or a save.
 local errors = require "hflua.errors"
 local options = require "hflua.options"
 local ordered = require "hflua.ordered"
@@ -59,13 +62,28 @@ end
 
 local function is_finite(x) return x == x and x ~= math.huge and x ~= -math.huge end
 
--- Stops before the optimizer would spoil the weights.
-local function check_finite(self, loss, norm)
-  if is_finite(loss) and is_finite(norm) then return end
-  local bad = first_bad(self.model)
+local function note_numbers(run, loss, norm)
+  run.grad_norm, run.loss_sum, run.last_loss = norm, run.loss_sum + loss, loss
+end
+
+-- Takes note of what a step came to; stops when it was not finite, with the weights before it. has_gradients: are they still there?
+local function note_result(self, result, loss, norm, has_gradients)
+  local run, step = self.run, result.global_step
+  if is_finite(loss) and is_finite(norm) then return note_numbers(run, loss, norm) end
+  local bad = has_gradients and first_bad(self.model)
+  self.state.global_step, self.state.epoch = step, result.epoch
   errors.raise("Trainer: step %d: the loss is %s and the gradient norm %s (last finite loss %s%s); the weights are those of step %d. A smaller learning_rate, max_grad_norm or a look at the batch's labels may help.",
-    self.state.global_step + 1, tostring(loss), tostring(norm), self.run.last_loss and ("%.6g"):format(self.run.last_loss) or "none",
-    bad and ("; first gradient that is not finite: " .. bad) or "", self.state.global_step)
+    step + 1, tostring(loss), tostring(norm), run.last_loss and ("%.6g"):format(run.last_loss) or "none",
+    bad and ("; first gradient that is not finite: " .. bad) or "", step)
+end
+
+--- Reads what the last step came to where that was left for later.
+function loop:settle()
+  local result = self.run and self.run.unread
+  if not result then return end
+  self.run.unread = nil
+  local loss, norm = result.reading:item()
+  note_result(self, result, loss, norm, false)
 end
 
 local function call_training_step(self, inputs, weight, items) return self:training_step(self.model, inputs, weight, items) end
@@ -78,7 +96,7 @@ local function count_flos(self, inputs)
     self.state.num_input_tokens_seen = self.state.num_input_tokens_seen + main:numel()
   elseif self.args.include_num_input_tokens_seen == "non_padding" then
     local mask = inputs.attention_mask
-    self.state.num_input_tokens_seen = self.state.num_input_tokens_seen + (mask and mask:sum():item() or main:numel())
+    self.state.num_input_tokens_seen = self.state.num_input_tokens_seen + (mask and mask:to("cpu"):sum():item() or main:numel())
   end
 end
 
@@ -123,20 +141,40 @@ local function update(self, factor)
   if not self:schedule_follows_metric() then self.lr_scheduler:step() end
 end
 
+-- Asks for the norm of the gradients and the loss.
+local function ask(self, loss)
+  local run, state, limit = self.run, self.state, self.args.max_grad_norm
+  run.check:run(run.parameters, { loss = loss or tensor().tensor(0 / 0), max_norm = limit > 0 and limit or math.huge,
+    loss_scale = self.scaler and self.scaler:get_scale() or 1, stops = not self.scaler })
+  return { reading = run.check:read_later(), global_step = state.global_step, epoch = state.epoch }
+end
+
+-- The optimizer's step when the numbers are there, and must be: it may have to be left out, or takes its factor as a number.
+local function step_knowing(self, result)
+  self:settle()
+  local loss, norm = result.reading:item()
+  local scale = self.scaler and self.scaler:get_scale() or 1
+  if self.scaler and self:note_overflow(norm) then return note_numbers(self.run, loss, norm) end
+  note_result(self, result, loss, norm, true)
+  update(self, self.optimizer.takes_gradient_check and self.run.check or clipping(norm, self.args.max_grad_norm) / scale)
+end
+
+-- The same before they are there.
+local function step_unread(self, result)
+  update(self, self.run.check)
+  self:settle()
+  self.run.unread = result
+end
+
 -- One optimizer step over the given micro-batches; one that overflowed in float16 counts, but changes nothing.
 local function step(self, batches)
   local run, state, control = self.run, self.state, self.control
   control.should_log, control.should_evaluate, control.should_save = false, false, false
   self:event("on_step_begin")
-  local loss_tensor = accumulate(self, batches)
-  local scale = self.scaler and self.scaler:get_scale() or 1
-  local norm = math.sqrt((tensor().core.gradient_sum_squares(run.parameters))) / scale
-  local loss = loss_tensor and loss_tensor:item() or 0 / 0
-  local skipped = self.scaler and self:note_overflow(norm)
-  if not skipped then check_finite(self, loss, norm) end
-  run.learning_rate, run.grad_norm = self:get_learning_rate(), norm
-  run.loss_sum, run.last_loss = run.loss_sum + loss, loss
-  if not skipped then update(self, clipping(norm, self.args.max_grad_norm) / scale) end
+  local result = ask(self, accumulate(self, batches))
+  run.learning_rate = self:get_learning_rate()
+  local may_wait = result.reading:is_late() and self.optimizer.takes_gradient_check and not self.scaler
+  if may_wait then step_unread(self, result) else step_knowing(self, result) end
   zero_grad(self)
   state.global_step = state.global_step + 1
   state.epoch = run.epoch + run.batch / run.plan.batches
@@ -155,6 +193,7 @@ end
 
 local function log_losses(self)
   local run, state = self.run, self.state
+  self:settle()
   local logs = ordered.new("loss", run.loss_sum / (state.global_step - run.last_logged_step), "grad_norm", run.grad_norm,
     "learning_rate", run.learning_rate)
   run.total_loss, run.loss_sum, run.last_logged_step = run.total_loss + run.loss_sum, 0.0, state.global_step
@@ -314,7 +353,7 @@ local function prepare(self, counts, loader)
   self:create_optimizer_and_scheduler(counts.max_steps)
   local context = self.callback_handler.context
   context.optimizer, context.lr_scheduler, context.train_dataloader = self.optimizer, self.lr_scheduler, loader
-  self.run.plan, self.run.parameters = counts, trainable(self.model)
+  self.run.plan, self.run.parameters, self.run.check = counts, trainable(self.model), tensor().core.gradient_check()
   self.flos_parameters = self.model.num_parameters and self.model:num_parameters { exclude_embeddings = true } or 0
   self.state.max_steps, self.state.num_train_epochs = counts.max_steps, counts.epochs
 end
@@ -322,6 +361,7 @@ end
 -- Metrics of the whole run, logged; then the best model, if it is wanted.
 local function finish(self, start, first_step)
   local run, state = self.run, self.state
+  self:settle()
   self:store_flos()
   local steps, all_loss = state.global_step - first_step, run.total_loss + run.loss_sum
   local loss = all_loss / math.max(state.global_step - run.loss_from_step, 0.001)

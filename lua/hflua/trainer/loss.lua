@@ -21,7 +21,7 @@ local function is_recognised_causal(model) return (model.__name or ""):find("For
 local function count(labels, shift)
   if labels.dtype:sub(1, 5) == "float" then return labels:numel() end
   if shift and labels.ndim > 1 then labels = labels:slice { dim = -1, start = 1 } end
-  return labels:ne(IGNORED):long():sum():item()
+  return labels:to("cpu"):ne(IGNORED):long():sum():item()
 end
 
 local function rows_of(inputs)

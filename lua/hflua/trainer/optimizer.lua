@@ -93,7 +93,7 @@ function Optimizer:apply_group(group, scale)
   end
 end
 
---- One step with gradients multiplied by `scale` (clipping).
+--- One step with gradients multiplied by `scale` (clipping); a class with takes_gradient_check takes a core.gradient_check for it too.
 function Optimizer:apply(scale)
   require("hflua.tensor").no_grad(function()
     for _, group in ipairs(self.param_groups) do self:apply_group(group, scale) end

@@ -39,6 +39,7 @@ end
 
 --- Writes model, tokenizer and arguments to a folder (output_dir unless given): what from_pretrained reads.
 function saving:save_model(folder)
+  self:settle()
   folder = folder or self.args.output_dir
   require("hflua.core.system").makedirs(folder)
   if not self.model.save_pretrained then
@@ -101,6 +102,7 @@ end
 
 --- Writes checkpoint-STEP, then deletes what save_total_limit allows. Returns the folder.
 function saving:save_checkpoint()
+  self:settle()
   require("hflua.core.system").makedirs(self.args.output_dir)
   self:store_flos()
   local ok, folder = pcall(write_checkpoint, self)
