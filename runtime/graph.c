@@ -31,13 +31,24 @@ static struct {
   int count, capacity;
   HfStorage **changed; /* held, as gradients are */
   int changed_count, changed_capacity;
-  bool is_incomplete; /* no memory for a note */
+  const char *refusal; /* the engine's own; NULL: none */
 } now;
 static uint64_t recordings;
 
 uint64_t hf_graph_recording(void) { return now.device ? now.number : 0; }
 
-const char *hf_graph_refusal(void) { return now.device ? now.device->kernels->graph_refusal() : ""; }
+const char *hf_graph_refusal(void) { return now.refusal ? now.refusal : now.device ? now.device->kernels->graph_refusal() : ""; }
+
+void hf_graph_refuse(const char *why) {
+  if (now.device && !now.refusal) now.refusal = why;
+}
+
+void hf_graph_note_read(HfStorage *s) {
+  if (now.device) s->read = now.number;
+}
+bool hf_graph_was_read(const HfStorage *s) { return s->read && s->read == recordings; }
+
+static const char *const NO_ROOM = "changes more than there is memory to remember";
 
 /* ---- gradients */
 
@@ -69,7 +80,7 @@ static bool grow_notes(void) {
 void hf_graph_note_gradient(HfTensor *leaf, bool clears) {
   if (!now.device || is_noted(leaf)) return;
   if (now.count == now.capacity && !grow_notes()) {
-    now.is_incomplete = true;
+    hf_graph_refuse(NO_ROOM);
     return;
   }
   now.notes[now.count++] = (GradientNote){.leaf = leaf, .before = hold(leaf->grad), .is_cleared = clears};
@@ -122,7 +133,7 @@ void hf_graph_note_change(HfStorage *s) {
     int capacity = now.changed_capacity ? 2 * now.changed_capacity : 64;
     HfStorage **changed = hf_realloc(now.changed, (size_t)capacity * sizeof *changed, "graph", NULL);
     if (!changed) {
-      now.is_incomplete = true;
+      hf_graph_refuse(NO_ROOM);
       return;
     }
     now.changed = changed, now.changed_capacity = capacity;
@@ -162,32 +173,27 @@ static void undo(void) {
 }
 
 bool hf_graph_abandon(HfError *err) {
-  uint64_t keys;
-  const HfKernels *k = now.device->kernels;
-  const char *refusal = k->graph_refusal();
+  const char *refusal = hf_graph_refusal();
   bool was_refused = *refusal != 0;
   if (was_refused) hf_error_set(err, "graph: the function %s", refusal);
-  k->graph_end(NULL);
-  hf_dropout_recorded(&keys);
+  now.device->kernels->graph_end(NULL);
+  hf_dropout_recorded();
   undo();
   return was_refused;
 }
 
-static HfReplay *refused(HfReplay *r, HfError *err, const char *why) {
-  hf_graph_free(r);
-  undo();
-  return hf_error_set(err, "graph: the function %s", why), NULL;
-}
 
 HfReplay *hf_graph_end(HfError *err) {
   HfReplay *r = hf_calloc(sizeof *r, "graph", err);
   if (!r) return hf_graph_abandon(NULL), NULL;
   r->device = now.device;
   HfStatus status = now.device->kernels->graph_end(&r->graph);
-  bool kept_counters = hf_dropout_recorded(&r->keys);
-  if (status != HF_OK) return refused(r, err, now.device->kernels->graph_refusal());
-  if (!kept_counters) return refused(r, err, "set dropout's seed or step: do it before each call");
-  if (now.is_incomplete) return refused(r, err, "changes more than there is memory to remember");
+  r->keys = hf_dropout_recorded();
+  if (status != HF_OK || now.refusal) {
+    hf_error_set(err, "graph: the function %s", hf_graph_refusal());
+    hf_graph_free(r);
+    return undo(), NULL;
+  }
   finish_notes();
   r->notes = now.notes, r->note_count = now.count;
   r->written = now.changed, r->written_count = now.changed_count;

@@ -33,6 +33,8 @@ void hf_graph_free(HfReplay *replay); /* NULL is fine */
 
 /* Why something was refused while recording: ends "the function ...". */
 const char *hf_graph_refusal(void);
+/* For what a launch could not do again: spoils the recording under way. `why`, a literal, ends "the function ...". */
+void hf_graph_refuse(const char *why);
 /* A number of the recording under way, other than that of any before; 0 when nothing is recorded. */
 uint64_t hf_graph_recording(void);
 
@@ -42,13 +44,17 @@ bool hf_graph_recording_is_strict(void);
 
 /* ---- for storage.c: the numbers of a storage are changed in place. A launch will do it again. */
 void hf_graph_note_change(HfStorage *storage);
+/* ---- for twin.c: the host looks at the numbers of a storage. */
+void hf_graph_note_read(HfStorage *storage);
+/* Did the host look at them in the last recording? Then that is good for these numbers alone. */
+bool hf_graph_was_read(const HfStorage *storage);
 
 /* ---- for the tape and whoever sets a gradient: the gradient of `leaf` is about to change. clears: not by adding to it. */
 void hf_graph_note_gradient(HfTensor *leaf, bool clears);
 
 /* ---- for dropout's counters (ops_dropout.c) */
 void hf_dropout_record(const uint64_t *cell); /* keys are read through the cell from here on */
-bool hf_dropout_recorded(uint64_t *keys);     /* back to the beginning; how many keys were drawn. False: the seed or step was set */
+uint64_t hf_dropout_recorded(void);           /* back to the beginning; how many keys were drawn */
 uint64_t hf_dropout_launch(uint64_t keys);    /* the number for the cell; the keys are drawn */
 
 #endif

@@ -8,16 +8,17 @@ static struct {
   uint64_t seed, step, operation;
   const uint64_t *cell;
   uint64_t first;
-  bool was_set; /* seed or step, while a graph was recorded */
 } counters;
 
+static const char *const WAS_SET = "set dropout's seed or step: do it before each call";
+
 void hf_dropout_seed(uint64_t seed) {
+  hf_graph_refuse(WAS_SET);
   counters.seed = seed, counters.step = counters.operation = 0;
-  counters.was_set = true;
 }
 void hf_dropout_begin_step(uint64_t step) {
+  hf_graph_refuse(WAS_SET);
   counters.step = step, counters.operation = 0;
-  counters.was_set = true;
 }
 uint64_t hf_dropout_position(void) { return counters.operation; }
 void hf_dropout_set_position(uint64_t position) { counters.operation = position; }
@@ -34,14 +35,13 @@ HfDropoutKey hf_dropout_key(void) {
 
 void hf_dropout_record(const uint64_t *cell) {
   counters.cell = cell, counters.first = counters.operation;
-  counters.was_set = false;
 }
 
-bool hf_dropout_recorded(uint64_t *keys) {
-  *keys = counters.operation - counters.first;
+uint64_t hf_dropout_recorded(void) {
+  uint64_t keys = counters.operation - counters.first;
   counters.cell = NULL;
   counters.operation = counters.first; /* the launch draws the keys */
-  return !counters.was_set;
+  return keys;
 }
 
 uint64_t hf_dropout_launch(uint64_t keys) {

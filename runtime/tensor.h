@@ -45,7 +45,7 @@ typedef struct HfStorage {
   void *data;
   size_t size;               /* bytes */
   uint64_t version;          /* grows with each in-place change: the tape notices stale saved values */
-  uint64_t recording, noted; /* the recordings of graphs in which it was made, and changed (graph.h); 0: none */
+  uint64_t recording, noted, read; /* the recordings of graphs in which it was made, changed, and read on the host (graph.h); 0: none */
   int graphs;                /* of the references, graphs that write it */
   void (*release)(struct HfStorage *storage); /* NULL: the device's pool takes the bytes back */
   void *owner;               /* for `release`: a mapped file, say */

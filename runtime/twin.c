@@ -32,6 +32,7 @@ HfTensor *hf_twin_of(const HfTensor *t) {
   const HfTwin *twin = t->storage->twin;
   if (!twin || !is_steady(t->storage) || hf_graph_recording_is_strict()) return NULL;
   if (twin->version != t->storage->version || twin->host_version != twin->host->storage->version || twin->host->dtype != t->dtype) return NULL;
+  hf_graph_note_read(t->storage);
   return hf_tensor_view(twin->host, twin->host->offset + t->offset, t->ndim, t->shape, t->stride, &none);
 }
 

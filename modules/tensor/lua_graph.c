@@ -60,9 +60,24 @@ static int graph_free(lua_State *L) {
 /* core.graphs_work() -> is a device in use that has graphs, and nothing recorded at present? */
 static int graphs_work(lua_State *L) { return lua_pushboolean(L, hf_graph_device() && !hf_graph_recording()), 1; }
 
+/* core.graph_was_read(x) -> did the last recording look at x's numbers on the host? */
+static int graph_was_read(lua_State *L) { return lua_pushboolean(L, hf_graph_was_read(hfL_check_tensor(L, 1)->storage)), 1; }
+
+/* core.bytes(x) -> the numbers as they lie in memory, a text that only equal numbers of this shape and dtype have. */
+static int push_bytes(lua_State *L) {
+  HfError err;
+  luaL_Buffer b;
+  HfTensor *t = hfL_check_tensor(L, 1);
+  size_t size = hf_tensor_bytes(t);
+  if (!hf_tensor_read(t, luaL_buffinitsize(L, &b, size), &err)) return hfL_raise(L, &err);
+  luaL_pushresultsize(&b, size);
+  return 1;
+}
+
 void hf_lua_open_graph(lua_State *L) {
   static const luaL_Reg methods[] = {{"launch", graph_launch}, {"fits", graph_fits}, {"result", graph_result}, {"free", graph_free}, {"__gc", graph_free}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"graph_record", graph_record}, {"graphs_work", graphs_work}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"graph_record", graph_record}, {"graphs_work", graphs_work},
+                                       {"graph_was_read", graph_was_read}, {"bytes", push_bytes}, {NULL, NULL}};
   hfL_newclass(L, HFL_GRAPH, methods);
   lua_pop(L, 1);
   luaL_setfuncs(L, functions, 0);

@@ -209,7 +209,7 @@ on_device("what cannot be recorded says so, and all is as before", function()
   refused(waited, function() hf.cuda.synchronize() end)
   refused(waited, function() pcall(x.item, x:sum()) return x + 1 end)
   refused(copied, function() return x + tensor.tensor { 1, 2, 3, 4 } end)
-  refused(copied, function() return x + tensor.rand { 4 } end)
+  refused("drew random numbers", function() return x + tensor.rand { 4 } end)
   refused("set dropout's seed or step", function() core.dropout_begin_step(9) return tensor.dropout(x, { p = 0.5, training = true }) end)
   refused("asked nothing of the device", function() return 1 end)
   refused("my own error", function() local _ = x + 1 error "my own error" end)
@@ -248,6 +248,31 @@ on_device("numbers from the processor as constants, when asked for", function()
   for i = 1, 100 do tensor.tensor({ i, i, i }):sum():item() end
   x:fill_(10)
   t.same(numbers(graph()), { 11.0, 12.0, 13.0 })
+end)
+
+on_device("no random numbers of the processor among the constants", function()
+  fails("drew random numbers on the processor", tensor.graph(function() return tensor.rand { 4 } + 1 end, { warmup = 0, constants = true }))
+end)
+
+on_device("what the host knows of whole numbers is not taken for granted", function()
+  local device, ids = tensor.get_default_device(), tensor.arange(4, { dtype = "int64", device = "cpu" })
+  local x = ids:to(device)
+  fails("graph: the function waited for the device", tensor.graph(function() return x * x:tolist()[2] end, { warmup = 0 }))
+  local fixed = tensor.graph(function() return x * x:tolist()[2] end, { warmup = 0, constants = true })
+  t.same(numbers(fixed()), { 0.0, 1.0, 2.0, 3.0 })
+  t.same({ core.graph_was_read(x), core.graph_was_read(tensor.ones { 1 }) }, { true, false })
+  -- written by launches: in place, as a result, and by neither
+  local kept
+  local graph = tensor.graph(function()
+    kept = x * 2
+    x:add_(1)
+    return x * 3
+  end, { warmup = 0 })
+  for i = 1, 4 do
+    local result = graph()
+    t.same({ x:tolist(), result:tolist(), kept:tolist() }, { { i, i + 1, i + 2, i + 3 }, { 3 * i, 3 * i + 3, 3 * i + 6, 3 * i + 9 },
+      { 2 * i - 2, 2 * i, 2 * i + 2, 2 * i + 4 } })
+  end
 end)
 
 on_device("gradients that are not as they were recorded: recorded again", function()
