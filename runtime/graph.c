@@ -10,6 +10,7 @@ typedef struct GradientNote {
   HfTensor *before; /* held while recording, or NULL */
   HfTensor *after;  /* held by the replay, or NULL */
   const void *found; /* the numbers of `before`: the launch must find them */
+  const void *numbers; /* of the leaf: the launch reads them there */
   bool is_cleared;   /* whatever the launch finds is replaced */
 } GradientNote;
 
@@ -110,6 +111,7 @@ static void finish_notes(void) {
     GradientNote n = now.notes[i];
     bool is_own = n.leaf->references == 1;
     n.found = n.before ? hf_tensor_data(n.before) : NULL;
+    n.numbers = hf_tensor_data(n.leaf);
     n.after = is_own ? NULL : hold(n.leaf->grad);
     set_gradient(n.leaf, n.before);
     let_go(n.before), n.before = NULL;
@@ -207,7 +209,7 @@ bool hf_graph_fits(const HfReplay *r) {
   for (int i = 0; i < r->note_count; i++) {
     const GradientNote *n = &r->notes[i];
     const void *found = n->leaf->grad ? hf_tensor_data(n->leaf->grad) : NULL;
-    if (!n->is_cleared && found != n->found) return false;
+    if ((!n->is_cleared && found != n->found) || hf_tensor_data(n->leaf) != n->numbers) return false;
   }
   return true;
 }
@@ -215,7 +217,7 @@ bool hf_graph_fits(const HfReplay *r) {
 bool hf_graph_launch(HfReplay *r, HfError *err) {
   const HfKernels *k = r->device->kernels;
   if (now.device) return hf_error_set(err, "graph: a graph cannot be run while another is recorded");
-  if (!hf_graph_fits(r)) return hf_error_set(err, "graph: gradients are not as they were when it was recorded");
+  if (!hf_graph_fits(r)) return hf_error_set(err, "graph: leaves or their gradients are not as they were when it was recorded");
   HfStatus status = k->graph_launch(r->graph, hf_dropout_launch(r->keys));
   for (int i = 0; i < r->note_count; i++) set_gradient(r->notes[i].leaf, r->notes[i].after);
   for (int i = 0; i < r->written_count; i++) r->written[i]->version++;

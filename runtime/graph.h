@@ -23,7 +23,8 @@ HfReplay *hf_graph_end(HfError *err);
 /* Ends a recording that will not be used, everything as at the beginning. Was something refused? err then says what. */
 bool hf_graph_abandon(HfError *err);
 
-/* Are the gradients of leaves as the recorded work found them: none where it began new ones, the same ones where it added? */
+/* Are leaves with a gradient where they were, and the gradients as the recorded work found them: none where it began new ones, the
+ * same ones where it added? */
 bool hf_graph_fits(const HfReplay *replay);
 /* Does the work, when it fits. Gradients are left as the recorded work left them. */
 bool hf_graph_launch(HfReplay *replay, HfError *err);

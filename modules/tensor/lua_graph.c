@@ -38,7 +38,7 @@ static int graph_launch(lua_State *L) {
   return 0;
 }
 
-/* graph:fits() -> are gradients as they were when it was recorded? */
+/* graph:fits() -> are leaves and their gradients as they were when it was recorded? */
 static int graph_fits(lua_State *L) { return lua_pushboolean(L, hf_graph_fits(hfL_checkbox(L, 1, HFL_GRAPH))), 1; }
 
 /* graph:result(x) -> x without history, known to be written by each launch. */

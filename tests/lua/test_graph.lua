@@ -302,6 +302,8 @@ on_device("gradients that are not as they were recorded: recorded again", functi
   local clears = tensor.graph(function() w.grad = nil work() end, { warmup = 0 })
   for _ = 1, 3 do clears() end
   t.same({ numbers(w.grad)[1], recordings }, { 2.0, 5 })
+  w.data, w.grad = tensor.full({ 3 }, 5.0), nil
+  expect(10.0, 6) -- the parameter lies elsewhere
 end)
 
 on_device("memory: a graph's blocks are its own until it is reset, then anyone's", function()
