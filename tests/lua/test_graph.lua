@@ -270,7 +270,7 @@ on_device("what the host knows of whole numbers is not taken for granted", funct
   end, { warmup = 0 })
   for i = 1, 4 do
     local result = graph()
-    t.same({ x:tolist(), result:tolist(), kept:tolist() }, { { i, i + 1, i + 2, i + 3 }, { 3 * i, 3 * i + 3, 3 * i + 6, 3 * i + 9 },
+    t.same({ x:cpu():tolist(), result:cpu():tolist(), kept:cpu():tolist() }, { { i, i + 1, i + 2, i + 3 }, { 3 * i, 3 * i + 3, 3 * i + 6, 3 * i + 9 },
       { 2 * i - 2, 2 * i, 2 * i + 2, 2 * i + 4 } })
   end
 end)
