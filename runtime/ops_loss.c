@@ -295,20 +295,21 @@ static HfTensor *linear_loss(HfTensor *x, HfTensor *w, HfTensor *b, HfTensor *la
   return out;
 }
 
-/* The rows of x whose label counts; *kept are their labels, on its device. Which ones is found where the labels are: on the host if
- * they have a twin there. */
+/* The rows of x whose label counts; *kept are their labels. Which ones is found where the labels are known: on the host if they have a
+ * twin there. */
 static HfTensor *counted_rows(HfTensor *x, HfTensor *labels, int64_t ignore, HfTensor **kept, HfError *err) {
-  HfTensor *skip = hf_scalar_like(labels, HF_INT64, (double)ignore, err),
-           *mask = hf_compare(labels, skip, HF_NE, err), *at = hf_nonzero(mask, err), *rows = NULL;
-  HfDevice *device = hf_tensor_device(x);
+  HfTensor *known = hf_twin_of(labels);
+  if (!known) known = labels, hf_tensor_retain(known);
+  HfTensor *skip = hf_scalar_like(known, HF_INT64, (double)ignore, err),
+           *mask = hf_compare(known, skip, HF_NE, err), *at = hf_nonzero(mask, err), *rows = NULL;
   at = hf_then(at, hf_reshape(at, 1, &(int64_t){-1}, err));
   if (at && hf_tensor_numel(at) == hf_tensor_numel(labels)) {
-    rows = x, hf_tensor_retain(x), *kept = hf_to_device(labels, device, err);
+    rows = x, hf_tensor_retain(x), *kept = labels, hf_tensor_retain(labels);
   } else if (at) {
-    *kept = hf_index_select(labels, 0, at, err), *kept = hf_then(*kept, hf_to_device(*kept, device, err));
-    at = hf_then(at, hf_to_device(at, device, err)), rows = hf_index_select(x, 0, at, err);
+    at = hf_then(at, hf_to_device(at, hf_tensor_device(x), err));
+    rows = hf_index_select(x, 0, at, err), *kept = hf_index_select(labels, 0, at, err);
   }
-  hf_tensor_release(skip), hf_tensor_release(mask), hf_tensor_release(at);
+  hf_tensor_release(known), hf_tensor_release(skip), hf_tensor_release(mask), hf_tensor_release(at);
   return rows;
 }
 
@@ -327,9 +328,7 @@ HfTensor *hf_linear_cross_entropy(HfTensor *x, HfTensor *weight, HfTensor *bias,
   LossContext c = {
       .classes = weight->shape[0], .ignore = ignore, .smoothing = (float)smoothing, .reduction = reduction};
   if (!hf_same_device("linear_cross_entropy", x, labels, err)) return NULL;
-  HfTensor *f = hf_reshape(x, 2, (int64_t[]){hf_tensor_numel(labels), weight->shape[1]}, err), *y = hf_twin_of(labels), *kept = NULL;
-  if (!y) y = labels, hf_tensor_retain(y);
-  y = hf_then(y, hf_cast(y, HF_INT64, err));
+  HfTensor *f = hf_reshape(x, 2, (int64_t[]){hf_tensor_numel(labels), weight->shape[1]}, err), *y = hf_cast(labels, HF_INT64, err), *kept = NULL;
   y = hf_then(y, hf_reshape(y, 1, &(int64_t){-1}, err));
   HfTensor *rows = f && y ? counted_rows(f, y, ignore, &kept, err) : NULL, *out = rows && kept ? linear_loss(rows, weight, bias, kept, &c, err) : NULL;
   hf_tensor_release(f), hf_tensor_release(y), hf_tensor_release(rows), hf_tensor_release(kept);

@@ -1,6 +1,7 @@
 /* PyTorch's random fills on tensors. */
 #include "random_tensor.h"
 #include <math.h>
+#include "graph.h"
 #include "memory.h"
 
 /* One fill: which distribution, and its parameters. */
@@ -12,12 +13,18 @@ typedef struct Fill {
   int64_t first, last;
 } Fill;
 
+/* The generator that is drawn from. A graph's launches would not draw again. */
+static HfRandom *source(HfRandom *gen) {
+  hf_graph_refuse("drew random numbers on the processor");
+  return gen ? gen : hf_random_global();
+}
+
 /* Straight into a contiguous tensor of the fill's dtype on the host, else through one. */
 static bool apply(HfTensor *t, const Fill *fill, HfRandom *gen, HfError *err) {
-  if (!gen) gen = hf_random_global();
+  gen = source(gen);
   size_t n = (size_t)hf_tensor_numel(t);
   if (t->dtype == fill->dtype && hf_tensor_is_contiguous(t) && hf_tensor_device(t) == hf_device_cpu()) {
-    t->storage->version++;
+    hf_storage_changed(t->storage);
     return fill->draw(gen, hf_tensor_data(t), n, fill, err);
   }
   HfTensor *host = hf_tensor_empty(fill->dtype, t->ndim, t->shape, hf_device_cpu(), err);
@@ -100,7 +107,7 @@ bool hf_random_integers_(HfTensor *t, int64_t low, int64_t high, HfRandom *gen, 
 HfTensor *hf_random_new_permutation(int64_t n, HfRandom *gen, HfError *err) {
   if (n < 0) return hf_error_set(err, "randperm: expected n >= 0, found %lld", (long long)n), NULL;
   HfTensor *t = hf_tensor_empty(HF_INT64, 1, &n, hf_device_cpu(), err);
-  if (t) hf_random_permutation(gen ? gen : hf_random_global(), hf_tensor_data(t), (size_t)n);
+  if (t) hf_random_permutation(source(gen), hf_tensor_data(t), (size_t)n);
   return t;
 }
 
@@ -117,7 +124,7 @@ static bool draw_each(HfTensor *out, const HfTensor *p, HfRandom *gen, HfError *
   size_t n = (size_t)hf_tensor_numel(p);
   for (size_t i = 0; i < n; i++)
     if (!check_chance("bernoulli", chance[i], err)) return false;
-  hf_random_bernoulli_each(gen ? gen : hf_random_global(), hf_tensor_data(out), chance, n);
+  hf_random_bernoulli_each(source(gen), hf_tensor_data(out), chance, n);
   return true;
 }
 
@@ -138,7 +145,7 @@ HfTensor *hf_random_new_multinomial(const HfTensor *p, int64_t samples, bool rep
   int64_t shape[2] = {p->ndim == 2 ? p->shape[0] : samples, samples}, rows = p->ndim == 2 ? p->shape[0] : 1;
   HfTensor *host = host_floats(p, err);
   HfTensor *out = host ? hf_tensor_empty(HF_INT64, p->ndim, shape, hf_device_cpu(), err) : NULL;
-  bool done = out && hf_random_multinomial(gen ? gen : hf_random_global(), hf_tensor_data(out), hf_tensor_data(host), (size_t)rows,
+  bool done = out && hf_random_multinomial(source(gen), hf_tensor_data(out), hf_tensor_data(host), (size_t)rows,
                                            (size_t)p->shape[p->ndim - 1], (size_t)samples, replacement, err);
   hf_tensor_release(host);
   if (done) return out;

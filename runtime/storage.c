@@ -1,5 +1,6 @@
 /* Storages: refcounted bytes on a device. */
 #include "autocast.h"
+#include "graph.h"
 #include "memory.h"
 #include "twin.h"
 
@@ -16,6 +17,7 @@ HfStorage *hf_storage_wrap(HfDevice *device, void *data, size_t size, void (*rel
   if (!s) return hf_memory_give(size), NULL;
   *s = (HfStorage){
       .references = 1, .device = device, .data = data, .size = size, .release = release, .owner = owner};
+  s->recording = hf_graph_recording();
   live_storages++;
   return s;
 }
@@ -29,6 +31,11 @@ HfStorage *hf_storage_new(HfDevice *device, size_t size, HfError *err) {
   device->bytes += (int64_t)size;
   if (device->bytes > device->peak_bytes) device->peak_bytes = device->bytes;
   return s;
+}
+
+void hf_storage_changed(HfStorage *s) {
+  s->version++;
+  hf_graph_note_change(s);
 }
 
 void hf_storage_retain(HfStorage *s) { s->references++; }

@@ -1,6 +1,7 @@
 /* Tensors: making, sharing, looking, reading and writing numbers. */
 #include "tape.h"
 #include "memory.h"
+#include "graph.h"
 #include "layout.h"
 #include "twin.h"
 #include <inttypes.h>
@@ -184,6 +185,8 @@ bool hf_check(HfStatus status, const char *op, const HfTensor *t, HfError *err) 
   case HF_NO_MEMORY:
     hf_error_memory(err, op, hf_tensor_bytes(t));
     return hf_error_prefix(err, "%s", hf_tensor_device(t)->name);
+  case HF_NOT_RECORDED:
+    return hf_error_set(err, "graph: the function %s", hf_graph_refusal());
   case HF_BAD_INDEX:
     if (hf_tensor_kernels(t)->late_error) return hf_error_set(err, "%s", hf_tensor_kernels(t)->late_error());
     return hf_error_set(err, "%s: index out of range for %s", op, hf_tensor_describe(t, text));
@@ -266,7 +269,7 @@ bool hf_tensor_copy_(HfTensor *dst, const HfTensor *src, HfError *err) {
   const HfTensor *operands[] = {dst, src};
   if (!hf_layout_make(&layout, "copy", dst->ndim, dst->shape, operands, 2, err)) return false;
   if (hf_tensor_device(dst) != hf_tensor_device(src)) return copy_across(dst, src, err);
-  dst->storage->version++;
+  hf_storage_changed(dst->storage);
   return hf_check(
       hf_tensor_kernels(dst)->cast(hf_tensor_data(dst), dst->dtype, hf_tensor_data(src), src->dtype, &layout),
       "copy", src, err);
@@ -276,7 +279,7 @@ bool hf_tensor_fill_(HfTensor *dst, double value, HfError *err) {
   HfLayout layout;
   const HfTensor *operands[] = {dst};
   if (!hf_layout_make(&layout, "fill", dst->ndim, dst->shape, operands, 1, err)) return false;
-  dst->storage->version++;
+  hf_storage_changed(dst->storage);
   return hf_check(hf_tensor_kernels(dst)->fill(hf_tensor_data(dst), dst->dtype, value, &layout), "fill", dst,
                   err);
 }

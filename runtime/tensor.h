@@ -45,6 +45,8 @@ typedef struct HfStorage {
   void *data;
   size_t size;               /* bytes */
   uint64_t version;          /* grows with each in-place change: the tape notices stale saved values */
+  uint64_t recording, noted, read; /* the recordings of graphs in which it was made, changed, and read on the host (graph.h); 0: none */
+  int graphs;                /* of the references, graphs that write it */
   void (*release)(struct HfStorage *storage); /* NULL: the device's pool takes the bytes back */
   void *owner;               /* for `release`: a mapped file, say */
   HfLowCopy *copies;         /* 16-bit copies of parameters in it; owned */
@@ -55,6 +57,7 @@ typedef struct HfStorage {
 HfStorage *hf_storage_new(HfDevice *device, size_t size, HfError *err);
 HfStorage *hf_storage_wrap(HfDevice *device, void *data, size_t size, void (*release)(HfStorage *), void *owner, HfError *err);
 void hf_storage_retain(HfStorage *storage);
+void hf_storage_changed(HfStorage *storage); /* whoever changes its numbers in place says so */
 void hf_storage_release(HfStorage *storage);
 int64_t hf_storage_count(void); /* live storages: tests look for leaks with it */
 /* Bytes allocated for storages since the start (never falls): the binding's collector pacing reads it. */
@@ -62,6 +65,7 @@ uint64_t hf_storage_allocated(void);
 
 typedef struct HfTensor {
   int64_t references;
+  int graphs;                  /* of these, graphs that know it as a gradient: they share nothing */
   HfStorage *storage;
   int64_t offset;              /* elements from the start of the storage */
   HfDtype dtype;

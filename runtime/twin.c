@@ -1,5 +1,6 @@
 /* Twins: host copies of small integer tensors. A twin is a convenience: without memory for one there is none. */
 #include "twin.h"
+#include "graph.h"
 #include "memory.h"
 
 struct HfTwin {
@@ -7,8 +8,11 @@ struct HfTwin {
   uint64_t version, host_version; /* of both storages when they were equal */
 };
 
+/* A graph's launches write what was made in its recording, and nobody is told. */
+static bool is_steady(const HfStorage *s) { return !s->recording || s->recording == hf_graph_recording(); }
+
 bool hf_twin_is_wanted(const HfTensor *t) {
-  return t->storage->device != hf_device_cpu() && !hf_dtype_is_float(t->dtype) && t->storage->size <= HF_TWIN_MOST && t->offset == 0 &&
+  return is_steady(t->storage) && t->storage->device != hf_device_cpu() && !hf_dtype_is_float(t->dtype) && t->storage->size <= HF_TWIN_MOST && t->offset == 0 &&
          hf_tensor_bytes(t) == t->storage->size && hf_tensor_is_contiguous(t);
 }
 
@@ -26,7 +30,9 @@ void hf_twin_keep(HfTensor *t, const HfTensor *host) {
 HfTensor *hf_twin_of(const HfTensor *t) {
   HfError none;
   const HfTwin *twin = t->storage->twin;
-  if (!twin || twin->version != t->storage->version || twin->host_version != twin->host->storage->version || twin->host->dtype != t->dtype) return NULL;
+  if (!twin || !is_steady(t->storage) || hf_graph_recording_is_strict()) return NULL;
+  if (twin->version != t->storage->version || twin->host_version != twin->host->storage->version || twin->host->dtype != t->dtype) return NULL;
+  hf_graph_note_read(t->storage);
   return hf_tensor_view(twin->host, twin->host->offset + t->offset, t->ndim, t->shape, t->stride, &none);
 }
 

@@ -39,7 +39,7 @@ static void give_back(Reading *r) { r->next = free_readings, free_readings = r; 
 
 static void *read_begin(const void *device, size_t bytes) {
   cudaStream_t s = hf_cuda_stream();
-  if (bytes > HF_READ_MOST || (!free_readings && !make_readings())) return nullptr;
+  if (hf_cuda_is_recording() || bytes > HF_READ_MOST || (!free_readings && !make_readings())) return nullptr;
   Reading *r = free_readings;
   free_readings = r->next;
   r->size = bytes, r->reports = hf_cuda_fault_reports();
@@ -57,8 +57,8 @@ static HfStatus fault_of(const Reading *r) {
 
 static HfStatus read_end(void *host, void *reading) {
   Reading *r = (Reading *)reading;
-  HfStatus status = HF_OK;
-  if (host) {
+  HfStatus status = host ? hf_cuda_refuse_waiting() : HF_OK;
+  if (host && status == HF_OK) {
     late_reads++;
     status = cudaEventSynchronize(r->done) == cudaSuccess ? fault_of(r) : HF_DEVICE_FAULT;
     memcpy(host, r->landing->bytes, r->size);

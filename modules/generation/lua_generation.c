@@ -25,7 +25,7 @@ static HfTensor *check_matrix(lua_State *L, int idx, const char *what, HfDtype d
 static HfTensor *check_scores(lua_State *L, int idx) {
   HfTensor *t = check_matrix(L, idx, "scores", HF_FLOAT32);
   if (!t->shape[1]) hfL_errorf(L, "generation: scores: the vocabulary is empty");
-  t->storage->version++;
+  hf_storage_changed(t->storage);
   return t;
 }
 

@@ -82,6 +82,7 @@ void hf_lua_push_reading(lua_State *L, HfDevice *device, const void *data, size_
 /* Functions of tensor and core that follow Lua's own convention; each file adds its own to the table on the top. */
 void hf_lua_open_create(lua_State *L);
 void hf_lua_open_autograd(lua_State *L);
+void hf_lua_open_graph(lua_State *L);
 void hf_lua_open_optim(lua_State *L);
 void hf_lua_open_pack(lua_State *L);
 void hf_lua_open_reading(lua_State *L);

@@ -47,7 +47,7 @@ static bool axpy(HfTensor *t, HfTensor *y, double alpha) {
   bool plain = t->dtype == HF_FLOAT32 && y->dtype == HF_FLOAT32 && hf_tensor_same_shape(t, y) && hf_tensor_is_contiguous(t) &&
                hf_tensor_is_contiguous(y) && hf_tensor_device(t) == hf_tensor_device(y) && t->storage != y->storage;
   if (!plain || hf_tensor_kernels(t)->axpy(hf_tensor_data(t), hf_tensor_data(y), hf_tensor_numel(t), (float)alpha)) return false;
-  t->storage->version++;
+  hf_storage_changed(t->storage);
   return true;
 }
 

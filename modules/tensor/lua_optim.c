@@ -39,8 +39,8 @@ static HfDevice *read_parameter(lua_State *L, int i, HfAdamParameter *out) {
     hfL_errorf(L, "adam_step: parameter %d %s has no plain float32 gradient", i, hf_tensor_describe(p, text));
   *out = (HfAdamParameter){numbers(p), numbers(m), numbers(v), numbers(most), numbers(g), hf_tensor_numel(p),
                            (float)hfL_opt_number(L, -1, "weight_decay", 0)};
-  p->storage->version++, m->storage->version++, v->storage->version++;
-  if (most) most->storage->version++;
+  hf_storage_changed(p->storage), hf_storage_changed(m->storage), hf_storage_changed(v->storage);
+  if (most) hf_storage_changed(most->storage);
   return hf_tensor_device(p);
 }
 
@@ -124,7 +124,7 @@ static NumberList read_list(lua_State *L, int idx, const char *name, bool gradie
       hfL_errorf(L, "%s: tensor %d: expected contiguous float32 numbers, found %s", name, i + 1, hf_tensor_describe(t, text));
     if (list.device && list.device != hf_tensor_device(t)) hfL_errorf(L, "%s: tensors on two devices in one call", name);
     list.device = hf_tensor_device(t), list.data[list.count] = hf_tensor_data(t), list.sizes[list.count++] = hf_tensor_numel(t);
-    if (gradients) t->storage->version++;
+    if (gradients) hf_storage_changed(t->storage);
   }
   return list;
 }

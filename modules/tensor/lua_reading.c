@@ -3,6 +3,7 @@
 #include "lua_call.h"
 #include "ops.h"
 #include "reading.h"
+#include "twin.h"
 
 #define HFL_READING "hflua.reading"
 
@@ -67,10 +68,24 @@ static int read_later(lua_State *L) {
   return 1;
 }
 
+/* core.keep_twin(x, host) -> x. host has the same whole numbers on the host: reading x need not wait. nil: nothing is kept. */
+static int keep_twin(lua_State *L) {
+  HfTensor *t = hfL_check_tensor(L, 1), *host = lua_isnoneornil(L, 2) ? NULL : hfL_check_tensor(L, 2);
+  char want[HF_DESCRIPTION_SIZE], found[HF_DESCRIPTION_SIZE];
+  lua_settop(L, 1);
+  if (!host) return 1;
+  if (!hf_tensor_same_shape(t, host) || t->dtype != host->dtype || hf_tensor_device(host) != hf_device_cpu() || !hf_tensor_is_contiguous(host))
+    hfL_errorf(L, "keep_twin: expected the numbers of %s on the host, found %s", hf_tensor_describe(t, want), hf_tensor_describe(host, found));
+  hf_twin_keep(t, host);
+  return 1;
+}
+
 void hf_lua_open_reading(lua_State *L) {
   static const luaL_Reg methods[] = {{"item", reading_item}, {"is_late", reading_is_late}, {"__gc", reading_gc}, {NULL, NULL}};
   hfL_newclass(L, HFL_READING, methods);
   lua_pop(L, 1);
   lua_pushcfunction(L, read_later);
   lua_setfield(L, -2, "read_later");
+  lua_pushcfunction(L, keep_twin);
+  lua_setfield(L, -2, "keep_twin");
 }

@@ -116,19 +116,20 @@ function decoder.base()
   end
 end
 
--- labels (B, T) -> what each position predicts: the next label of its row, nothing at the last one. Made on the host, where the
--- layout and the loss ask for them.
-local function next_labels(labels)
+local function shifted(labels)
   local B, T = labels.shape[1], labels.shape[2]
-  local nothing = tensor.full({ B, 1 }, -100, { dtype = labels.dtype, device = "cpu" })
-  return (T > 1 and tensor.cat({ labels:to("cpu"):narrow(1, 1, T - 1), nothing }, { dim = 1 }) or nothing):to(labels.device)
+  local nothing = tensor.full({ B, 1 }, -100, { dtype = labels.dtype, device = labels.device })
+  return T > 1 and tensor.cat({ labels:narrow(1, 1, T - 1), nothing }, { dim = 1 }) or nothing
 end
+
+-- labels (B, T) -> what each position predicts: the next label of its row, nothing at the last one. Known on the host too, where the
+-- layout and the loss ask which of them count.
+local function next_labels(labels) return layouts.on_both(shifted, labels) end
 
 -- The mean loss, or the sum divided by a number given by the caller; the vocabulary product is made in chunks.
 local function next_token_loss(x, layout, targets, output, items)
   local weight, bias = output.weight, output.bias
-  local labels = layouts.pack_labels(layout, targets):to(x.device)
-  local loss = tensor.linear_cross_entropy(x, weight, labels, { bias = bias, reduction = items and "sum" or "mean" })
+  local loss = tensor.linear_cross_entropy(x, weight, layouts.pack_labels(layout, targets), { bias = bias, reduction = items and "sum" or "mean" })
   return items and loss / items or loss
 end
 

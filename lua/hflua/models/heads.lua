@@ -82,9 +82,9 @@ local function masked_loss(self, x, layout, labels, transform, output)
   if not labels then return nil end
   local weight, bias = output(self)
   local y = layouts.pack_labels(layout, labels)
-  local counted = y:ne(-100):nonzero():reshape(-1)
-  local rows = transform(self, x:index_select(0, counted:to(x.device)))
-  return tensor.linear_cross_entropy(rows, weight, y:index_select(0, counted):to(x.device), { bias = bias })
+  local counted = y:to("cpu"):ne(-100):nonzero():reshape(-1)
+  local function select(values) return values:index_select(0, counted:to(values.device)) end
+  return tensor.linear_cross_entropy(transform(self, select(x)), weight, layouts.on_both(select, y), { bias = bias })
 end
 
 -- Logits over the vocabulary (B, T, V), made when they are asked for.

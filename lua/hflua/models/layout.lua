@@ -82,10 +82,17 @@ function layout.pack(at, values)
   return at.packed and flat:index_select(0, at.plan.index) or flat
 end
 
---- The same of labels (B, T), on the host: which rows count is asked there.
+--- f(x), whole numbers; the same of x's numbers on the host is known there as the result's.
+function layout.on_both(f, x)
+  return tensor.core.keep_twin(f(x), x.device ~= "cpu" and f(x:to("cpu")) or nil)
+end
+
+--- The same of labels (B, T), known on the host too: which rows count is asked there.
 function layout.pack_labels(at, labels)
-  local flat = labels:to("cpu"):reshape(-1)
-  return at.packed and flat:index_select(0, at.plan.index:to("cpu")) or flat
+  return layout.on_both(function(x)
+    local flat = x:reshape(-1)
+    return at.packed and flat:index_select(0, at.plan.index:to(x.device)) or flat
+  end, labels)
 end
 
 --- Rows (N, C) put back into (B, T, C), zeros where nothing was computed.

@@ -20,6 +20,8 @@ local loading_options = { config = true, dtype = true, torch_dtype = true, ignor
 for _, name in ipairs(hub.place_options) do loading_options[name] = true end
 
 PreTrainedModel.main_input_name = "input_ids"
+--- Of labels the host asks which are -100, and nothing else (Trainer's graphs).
+PreTrainedModel.asks_which_labels_count = true
 --- Field that holds the headless model, "" in the headless model itself.
 PreTrainedModel.base_model_prefix = ""
 --- Parameters below these prefixes are the task head: a checkpoint may lack them.

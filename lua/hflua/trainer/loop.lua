@@ -107,7 +107,8 @@ local function accumulate(self, batches)
   for i, inputs in ipairs(batches) do
     core.dropout_begin_step(run.epoch * run.plan.batches + run.batch)
     if weights[i] ~= 0 then
-      local part = tensor().step(call_training_step, self, inputs, weights[i], items)
+      local part = self.args.cuda_graphs and self:graphed_step(inputs, weights[i], items, loss == nil)
+        or tensor().step(call_training_step, self, inputs, weights[i], items)
       loss = loss and loss + part or part
     end
     run.batch = run.batch + 1
@@ -351,6 +352,7 @@ end
 local function prepare(self, counts, loader)
   if self.created_scheduler then self.lr_scheduler, self.created_scheduler = nil, false end
   self:create_optimizer_and_scheduler(counts.max_steps)
+  self:drop_graphs()
   local context = self.callback_handler.context
   context.optimizer, context.lr_scheduler, context.train_dataloader = self.optimizer, self.lr_scheduler, loader
   self.run.plan, self.run.parameters, self.run.check = counts, trainable(self.model), tensor().core.gradient_check()
@@ -362,6 +364,7 @@ end
 local function finish(self, start, first_step)
   local run, state = self.run, self.state
   self:settle()
+  self:drop_graphs()
   self:store_flos()
   local steps, all_loss = state.global_step - first_step, run.total_loss + run.loss_sum
   local loss = all_loss / math.max(state.global_step - run.loss_from_step, 0.001)

@@ -16,7 +16,7 @@ local TrainingArguments = require "hflua.trainer.training_arguments"
 
 local Trainer = class("Trainer")
 
-for _, part in ipairs { "data", "optimization", "loss", "precision", "loop", "evaluation", "saving" } do
+for _, part in ipairs { "data", "optimization", "loss", "precision", "graphs", "loop", "evaluation", "saving" } do
   for name, method in pairs(require("hflua.trainer." .. part)) do Trainer[name] = method end
 end
 

@@ -75,10 +75,11 @@ local function is_null(value) return type(value) == "userdata" and tostring(valu
 local function resolve(name, value)
   if field_of[name] then return name, value end
   local rename = fields.renamed[name]
-  if rename then
+  local meant = value
+  if rename and rename[2] then meant = rename[2](value) end
+  if rename and (meant ~= nil or not fields.ignored[name]) then
     notes.once("%s: '%s' is now '%s'", WHERE, name, rename[1])
-    if rename[2] then value = rename[2](value) end
-    return rename[1], value
+    return rename[1], meant
   end
   if fields.ignored[name] then
     if value then notes.once("%s: '%s' has no effect: %s", WHERE, name, fields.ignored[name]) end
