@@ -18,6 +18,17 @@ static int device_count(char *why, size_t size) {
   return 0;
 }
 
+#if !defined(HF_EMULATION)
+void hf_cuda_launched(const char *kernel) {
+  static bool was_told;
+  cudaError_t error = cudaPeekAtLastError();
+  if (error == cudaSuccess) error = hf_cuda_status() == HF_OK ? cudaSuccess : cudaPeekAtLastError();
+  if (error == cudaSuccess || was_told) return;
+  was_told = true;
+  fprintf(stderr, "hflua: CUDA kernel %s: %s\n", kernel, cudaGetErrorString(error));
+}
+#endif
+
 static HfKernels table;
 static char table_name[24];
 

@@ -81,8 +81,25 @@ static inline bool hf_is_float(HfDtype dtype) { return dtype <= HF_BFLOAT16; }
   default: return HF_UNSUPPORTED;                       \
   }
 
-/* ---- vectors: V elements of T read and written at once, where addresses are aligned */
-template <class T, int V> struct alignas(sizeof(T) * V) HfVector { T v[V]; };
+/* ---- vectors: V neighbouring elements, loaded and stored 16 bytes at a time. Kernels have a V of 8 for rows whose length and
+ * addresses allow it, and of 1 for the others. */
+template <class T, int V> struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) HfVector { T v[V]; };
+
+template <int V, class T> __device__ __forceinline__ void hf_load(float (&to)[V], const T *from) {
+  HfVector<T, V> x = *(const HfVector<T, V> *)from;
+  HF_UNROLL for (int v = 0; v < V; v++) to[v] = hf_get(x.v[v]);
+}
+template <int V, class T> __device__ __forceinline__ void hf_store(T *to, const float (&from)[V]) {
+  HfVector<T, V> x;
+  HF_UNROLL for (int v = 0; v < V; v++) x.v[v] = hf_put<T>(from[v]);
+  *(HfVector<T, V> *)to = x;
+}
+/* Are all of these multiples of 16 bytes? NULL is. */
+template <class... P> static inline bool hf_is_aligned(P... p) { return (((uintptr_t)p | ...) & 15) == 0; }
+/* Runs a statement with V. */
+#define HF_VECTOR_SWITCH(wide, ...)    \
+  if (wide) { enum { V = 8 }; __VA_ARGS__; } \
+  else { enum { V = 1 }; __VA_ARGS__; }
 
 /* ---- the counter-based generator of kernels.h on the device */
 static __device__ __forceinline__ uint32_t hf_mix(uint32_t x) {
