@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-#define HF_CUDA_BACKEND_VERSION 1
+#define HF_CUDA_BACKEND_VERSION 2
 
 typedef struct HfCudaMemory {
   int64_t allocated, peak_allocated; /* bytes of blocks in use, and the most ever */
@@ -24,6 +24,9 @@ typedef struct HfCudaBackend {
   const HfKernels *(*open)(int index, char *why, size_t size);
   bool (*device_name)(int index, char *out, size_t size);
   bool (*is_open)(void);
+  /* May float32 products use tensor cores, whose operands have 10-bit fractions? HFLUA_TF32=1 says so at the start. */
+  bool (*tf32)(void);
+  void (*allow_tf32)(bool allowed);
   /* These need an open device. */
   HfStatus (*synchronize)(void);
   HfCudaMemory (*memory)(void);

@@ -1,6 +1,7 @@
 /* The back end: devices, and the table of the one that is opened. */
 #include "cuda.h"
 #include "memory.h"
+#include "product.h"
 #include <stdio.h>
 
 static int opened = -1;
@@ -77,7 +78,7 @@ static bool device_name(int index, char *out, size_t size) {
 static bool is_open(void) { return opened >= 0; }
 
 extern "C" __attribute__((visibility("default"))) const HfCudaBackend *hf_cuda_backend(void) {
-  static const HfCudaBackend backend = {HF_CUDA_BACKEND_VERSION, device_count,   open_device,        device_name, is_open,
+  static const HfCudaBackend backend = {HF_CUDA_BACKEND_VERSION, device_count,   open_device,        device_name, is_open, hf_cuda_tf32, hf_cuda_allow_tf32,
                                         hf_cuda_synchronize,     hf_cuda_memory, hf_cuda_reset_peak, hf_cuda_empty_cache};
   return &backend;
 }

@@ -65,10 +65,21 @@ template <class C> static HfStatus plain_product(const HfMatmul *m) {
   return HF_OK;
 }
 
+static bool is_set(const char *name, const char *value) {
+  const char *found = getenv(name);
+  return found && !strcmp(found, value);
+}
+
+static bool &tf32(void) {
+  static bool allowed = is_set("HFLUA_TF32", "1");
+  return allowed;
+}
+bool hf_cuda_tf32(void) { return tf32(); }
+void hf_cuda_allow_tf32(bool allowed) { tf32() = allowed; }
+
 static HfStatus product(const HfMatmul *m, HfProductDone *done) {
-  static const char *way = getenv("HFLUA_CUDA_PRODUCTS");
-  bool plain = m->k == 0 || (way && !strcmp(way, "plain"));
-  HfStatus status = plain ? HF_UNSUPPORTED : hf_cuda_product(m, done);
+  static bool plain = is_set("HFLUA_CUDA_PRODUCTS", "plain");
+  HfStatus status = plain || m->k == 0 ? HF_UNSUPPORTED : hf_cuda_product(m, done);
   if (status != HF_UNSUPPORTED) return status;
   *done = HfProductDone{false, false};
   HF_FLOAT_SWITCH(hf_result_dtype(m), return plain_product<T>(m))

@@ -1,6 +1,6 @@
 /* Products by cuBLASLt. Row-major c = op(a) op(b) is column-major c^T = op(b)^T op(a)^T, so b is the library's first operand.
  * Bias is part of the product; gelu's tanh form and relu too (the library has no other forms). Algorithms are asked for once
- * for each kind of product and kept. HFLUA_TF32=1 lets float32 products use tensor cores in 10-bit precision. */
+ * for each kind of product and kept. float32 products use tensor cores where hf_cuda_tf32 allows it. */
 #include "element.h"
 #include "product.h"
 #include <cublasLt.h>
@@ -9,7 +9,7 @@
 /* What decides the algorithm. No padding inside, so that kinds compare byte by byte. */
 struct Kind {
   int64_t m, n, k, batch, lda, ldb, ldc, stride_a, stride_b, stride_c;
-  int32_t dtype, result_dtype, transpose_a, transpose_b, epilogue, alignment;
+  int32_t dtype, result_dtype, transpose_a, transpose_b, epilogue, alignment, compute, unused;
 };
 
 struct Plan {
@@ -27,13 +27,10 @@ static struct {
   cublasLtHandle_t handle;
   void *workspace;
   Plan *plans;
-  bool uses_tf32;
 } library;
 
 static bool open_library(void) {
   if (library.handle) return true;
-  const char *tf32 = getenv("HFLUA_TF32");
-  library.uses_tf32 = tf32 && *tf32 == '1';
   if (!library.plans) library.plans = (Plan *)calloc(PLANS, sizeof(Plan));
   if (!library.workspace) library.workspace = hf_cuda_alloc(WORKSPACE);
   if (!library.plans || !library.workspace) return false;
@@ -67,8 +64,9 @@ static cublasLtEpilogue_t epilogue_of(const HfMatmul *m, HfProductDone *done) {
 }
 
 static Kind kind_of(const HfMatmul *m, cublasLtEpilogue_t epilogue) {
+  cublasComputeType_t compute = m->dtype == HF_FLOAT32 && hf_cuda_tf32() ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   return Kind{m->m, m->n, m->k, m->batch, m->lda, m->ldb, m->ldc, m->stride_a, m->stride_b, m->stride_c,
-              m->dtype, hf_result_dtype(m), m->transpose_a, m->transpose_b, (int32_t)epilogue, alignment_of(m)};
+              m->dtype, hf_result_dtype(m), m->transpose_a, m->transpose_b, (int32_t)epilogue, alignment_of(m), (int32_t)compute, 0};
 }
 
 static uint64_t hash_of(const Kind *kind) {
@@ -99,8 +97,7 @@ static bool set_pointers(Plan *p, const HfMatmul *m) {
 
 static bool make_operation(Plan *p) {
   const Kind *k = &p->kind;
-  cublasComputeType_t compute = k->dtype == HF_FLOAT32 && library.uses_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  if (cublasLtMatmulDescCreate(&p->operation, compute, CUDA_R_32F) != CUBLAS_STATUS_SUCCESS) return false;
+  if (cublasLtMatmulDescCreate(&p->operation, (cublasComputeType_t)k->compute, CUDA_R_32F) != CUBLAS_STATUS_SUCCESS) return false;
   bool ok = set(p->operation, CUBLASLT_MATMUL_DESC_TRANSA, k->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N) &&
             set(p->operation, CUBLASLT_MATMUL_DESC_TRANSB, k->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N) &&
             set(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, (cublasLtEpilogue_t)k->epilogue);

@@ -37,6 +37,15 @@ static int cuda_is_open(lua_State *L) {
   return 1;
 }
 
+/* tf32() -> may float32 products use tensor cores?; tf32(allowed) says so. Without a back end there is nothing to say it to. */
+static int cuda_tf32(lua_State *L) {
+  HfError err;
+  const HfCudaBackend *cuda = hf_cuda(&err);
+  if (cuda && !lua_isnoneornil(L, 1)) cuda->allow_tf32(lua_toboolean(L, 1));
+  lua_pushboolean(L, cuda && cuda->tf32());
+  return 1;
+}
+
 static int cuda_synchronize(lua_State *L) {
   if (check_backend(L)->synchronize() != HF_OK) return hfL_errorf(L, "cuda: the device failed; restart the program");
   return 0;
@@ -64,7 +73,7 @@ static int cuda_empty_cache(lua_State *L) { return check_backend(L)->empty_cache
 
 int luaopen_hflua_core_cuda(lua_State *L) {
   static const luaL_Reg functions[] = {{"reason", cuda_reason},         {"device_count", cuda_device_count}, {"device_name", cuda_device_name},
-                                       {"is_open", cuda_is_open},       {"synchronize", cuda_synchronize},   {"memory", cuda_memory},
+                                       {"is_open", cuda_is_open},       {"tf32", cuda_tf32},                 {"synchronize", cuda_synchronize},   {"memory", cuda_memory},
                                        {"reset_peak", cuda_reset_peak}, {"empty_cache", cuda_empty_cache},   {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
