@@ -8,7 +8,7 @@ local hf = require "hflua"
 local tensor = hf.tensor
 local o = hf.parse_args { small = false, only = "", device = "cuda" }
 
-local N, C, V, B, T, H = 4096, 768, 50257, 8, 512, 12 -- rows, channels, classes, sequences, positions, heads
+local N, C, V, B, T, H = 1024, 768, 50257, 8, 512, 12 -- rows, channels, classes, sequences, positions, heads
 if o.small then N, C, V, B, T, H = 40, 128, 101, 2, 70, 2 end
 
 -- fn's results on a device for these inputs (tensors of the processor), then the gradient of each float input.
