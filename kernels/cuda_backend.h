@@ -27,6 +27,9 @@ typedef struct HfCudaBackend {
   const HfKernels *(*open)(int index, char *why, size_t size);
   bool (*device_name)(int index, char *out, size_t size);
   bool (*is_open)(void);
+  /* May float32 products use tensor cores, whose operands have 10-bit fractions? HFLUA_TF32=1 says so at the start. */
+  bool (*tf32)(void);
+  void (*allow_tf32)(bool allowed);
   /* These need an open device. */
   HfStatus (*synchronize)(void);
   HfCudaMemory (*memory)(void);

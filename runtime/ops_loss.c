@@ -157,6 +157,7 @@ typedef struct Chunks {
   HfTensor *dx, *dw, *db;          /* NULL where not wanted */
   HfTensor *logits, *lse, *shares; /* of a chunk; what each of its rows weighs in the result */
   HfTensor *loss, *total;          /* (N); one number: how many labels count */
+  int64_t ld;                      /* elements from row to row of logits */
 } Chunks;
 
 /* Row `row` of a matrix (N, C), or NULL. */
@@ -177,7 +178,7 @@ static bool chunk_products(Chunks *s, int64_t row, int64_t n, HfError *err) {
                  .batch = 1,
                  .alpha = 1,
                  .a = g,
-                 .lda = V,
+                 .lda = s->ld,
                  .b = hf_tensor_data(s->w),
                  .ldb = C,
                  .c = row_of(s->dx, row),
@@ -192,7 +193,7 @@ static bool chunk_products(Chunks *s, int64_t row, int64_t n, HfError *err) {
                  .alpha = 1,
                  .beta = beta,
                  .a = g,
-                 .lda = V,
+                 .lda = s->ld,
                  .b = row_of(s->x, row),
                  .ldb = C,
                  .c = hf_data_or_null(s->dw),
@@ -221,11 +222,11 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
                 .b = hf_tensor_data(s->w),
                 .ldb = C,
                 .c = g,
-                .ldc = V,
+                .ldc = s->ld,
                 .bias = hf_data_or_null(s->b)};
   if (!hf_check(k->matmul(&m), "linear_cross_entropy", s->x, err)) return false;
   HfStatus status = k->cross_entropy((float *)hf_tensor_data(s->loss) + row, hf_tensor_data(s->lse),
-                                     hf_tensor_data(s->total), g, labels, NULL, s->dtype, n, V, V, s->c->ignore, s->c->smoothing, &bad);
+                                     hf_tensor_data(s->total), g, labels, NULL, s->dtype, n, V, s->ld, s->c->ignore, s->c->smoothing, &bad);
   if (status == HF_BAD_INDEX)
     return hf_error_set(
         err, "cross_entropy: label %" PRId64 " is out of range; the vocabulary has %" PRId64 " entries", bad,
@@ -233,7 +234,7 @@ static bool run_chunk(Chunks *s, int64_t row, int64_t n, HfError *err) {
   if (!hf_check(status, "linear_cross_entropy", s->x, err)) return false;
   if (!s->dx && !s->dw && !s->db) return true;
   status = k->cross_entropy_backward(g, hf_tensor_data(s->shares), g, hf_tensor_data(s->lse), labels, NULL,
-                                     s->dtype, n, V, V, s->c->ignore, s->c->smoothing);
+                                     s->dtype, n, V, s->ld, s->c->ignore, s->c->smoothing);
   return hf_check(status, "linear_cross_entropy", s->x, err) && chunk_products(s, row, n, err);
 }
 
@@ -262,13 +263,17 @@ static bool gradients_of(Chunks *s, HfTensor *const *in, int64_t rows, HfError *
          (!in[2] || !in[2]->requires_grad || (s->db = gradient_of(in[2], rows, err)));
 }
 
+/* Rows of logits begin at multiples of 16 bytes, which wide loads and tensor cores ask for; a bias gradient adds up whole rows
+ * and has them dense. */
+static int64_t row_step(const Chunks *s, int64_t V) { return s->db ? V : (V + 7) / 8 * 8; }
+
 /* Every label counts: those that do not were left out. in: x, w, b as they came; of: the same in the products' dtype. */
 static HfTensor *linear_loss_of(HfTensor *const *in, HfTensor *const *of, HfTensor *labels, const LossContext *c, HfError *err) {
   HfTensor *x = of[0], *out = NULL;
   int64_t rows = x->shape[0], chunk = chunk_rows(rows, of[1]->shape[0]);
   double share = c->reduction == HF_REDUCE_MEAN && rows ? 1.0 / (double)rows : 1.0;
   Chunks s = {.c = c, .dtype = x->dtype, .x = x, .w = of[1], .b = of[2], .labels = labels};
-  bool ok = gradients_of(&s, in, rows, err) && (s.logits = hf_empty_as(x, x->dtype, 2, (int64_t[]){chunk, of[1]->shape[0]}, err)) &&
+  bool ok = gradients_of(&s, in, rows, err) && (s.ld = row_step(&s, of[1]->shape[0]), s.logits = hf_empty_as(x, x->dtype, 2, (int64_t[]){chunk, s.ld}, err)) &&
             (s.loss = hf_empty_as(x, HF_FLOAT32, 1, &rows, err)) && (s.total = hf_scalar_like(x, HF_FLOAT32, 0, err)) &&
             (s.lse = hf_empty_as(x, HF_FLOAT32, 1, &chunk, err)) &&
             (s.shares = hf_tensor_full(HF_FLOAT32, 1, &chunk, share, hf_tensor_device(x), err));

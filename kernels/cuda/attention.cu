@@ -114,14 +114,19 @@ template <class T, int PER> __global__ void forward_kernel(T *out, float *lse, c
 
 /* ---- backward */
 
-/* delta (Nq, heads) = dout . out; a warp a row and head */
-template <class T> __global__ void delta_kernel(float *delta, const T *dout, const T *out, int64_t rows, int heads, int D, int64_t stride) {
-  HF_EACH_ROW(at, rows * heads) {
-    const T *a = dout + at / heads * stride + at % heads * D, *b = out + at / heads * stride + at % heads * D;
-    float sum = 0;
-    for (int c = (int)threadIdx.x; c < D; c += 32) sum += hf_get(a[c]) * hf_get(b[c]);
-    sum = hf_warp_reduce(sum, HfAdd());
-    if (threadIdx.x == 0) delta[at] = sum;
+/* delta (Nq, heads) = dout . out: the numbers of a row and head belong to LANES neighbouring lanes, V to each and turn. */
+template <class T, int V, int LANES> __global__ void delta_kernel(float *delta, const T *dout, const T *out, int64_t rows, int heads, int D, int64_t stride) {
+  int lane = (int)threadIdx.x % LANES;
+  int64_t each = (int64_t)gridDim.x * blockDim.x / LANES;
+  for (int64_t first = (int64_t)blockIdx.x * blockDim.x / LANES; first < rows * heads; first += each) { /* the same turns for a whole block */
+    int64_t at = first + threadIdx.x / LANES, start = at / heads * stride + at % heads * D;
+    float sum = 0, x[V], y[V];
+    for (int c = lane * V; c < D && at < rows * heads; c += LANES * V) {
+      hf_load(x, dout + start + c), hf_load(y, out + start + c);
+      HF_UNROLL for (int v = 0; v < V; v++) sum += x[v] * y[v];
+    }
+    for (int mask = LANES / 2; mask > 0; mask >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
+    if (lane == 0 && at < rows * heads) delta[at] = sum;
   }
 }
 
@@ -267,7 +272,9 @@ static HfStatus attention(void *out, float *lse, const HfAttention *a) {
 
 template <class T> static void make_delta(float *delta, const T *dout, const T *out, const HfAttention *a) {
   int64_t rows = a->cu_q[a->sequences];
-  HF_LAUNCH(delta_kernel<T>, hf_row_grid(rows * a->heads), 32, 0, hf_cuda_stream(), delta, dout, out, rows, (int)a->heads, (int)a->head_dim, a->out_stride);
+  bool wide = a->head_dim % 8 == 0 && a->out_stride % 8 == 0 && hf_is_aligned(dout, out);
+  HF_VECTOR_SWITCH(wide, HF_LAUNCH((delta_kernel<T, V, V == 8 ? 8 : 32>), hf_grid(rows * a->heads, HF_BLOCK / (V == 8 ? 8 : 32)), HF_BLOCK, 0,
+                                   hf_cuda_stream(), delta, dout, out, rows, (int)a->heads, (int)a->head_dim, a->out_stride))
 }
 
 static HfStatus attention_backward(void *dq, void *dk, void *dv, const void *dout, const void *out, const float *lse, const HfAttention *a) {

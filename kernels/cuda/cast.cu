@@ -55,9 +55,14 @@ __global__ void convert_flat_kernel(void *out, HfDtype out_dtype, const void *in
   HF_EACH(i, n) convert(out, i, out_dtype, in, i, in_dtype);
 }
 
-/* The pairs that mixed precision makes: types known when compiled, loops of loads and stores of a type. */
-template <class To, class From> __global__ void convert_floats_kernel(To *out, const From *in, int64_t n) {
-  HF_EACH(i, n) out[i] = hf_put<To>(hf_get(in[i]));
+/* The pairs that mixed precision makes: types known when compiled. */
+template <class To, class From, int V> __global__ void convert_floats_kernel(To *out, const From *in, int64_t n) {
+  HF_EACH(i, n / V) {
+    float x[V];
+    hf_load(x, in + i * V);
+    hf_store(out + i * V, x);
+  }
+  HF_EACH(i, n % V) out[n - 1 - i] = hf_put<To>(hf_get(in[n - 1 - i]));
 }
 
 __global__ void convert_kernel(void *out, HfDtype out_dtype, const void *in, HfDtype in_dtype, HfLayout l, int64_t n) {
@@ -118,7 +123,8 @@ static HfStatus copy_strided(void *out, const void *in, size_t size, const HfLay
 }
 
 template <class From> static HfStatus convert_from(void *out, HfDtype out_dtype, const From *in, int64_t n) {
-  HF_FLOAT_SWITCH(out_dtype, HF_LAUNCH((convert_floats_kernel<T, From>), hf_grid(n), HF_BLOCK, 0, hf_cuda_stream(), (T *)out, in, n))
+  HF_FLOAT_SWITCH(out_dtype, HF_VECTOR_SWITCH(hf_is_aligned(out, in), HF_LAUNCH((convert_floats_kernel<T, From, V>), hf_grid(hf_ceil_div(n, V)), HF_BLOCK, 0,
+                                                                               hf_cuda_stream(), (T *)out, in, n)))
   return hf_cuda_status();
 }
 

@@ -1,6 +1,7 @@
 /* The back end: devices, and the table of the one that is opened. */
 #include "cuda.h"
 #include "memory.h"
+#include "product.h"
 #include <stdio.h>
 
 static int opened = -1;
@@ -17,6 +18,17 @@ static int device_count(char *why, size_t size) {
     snprintf(why, size, "the NVIDIA driver answers: %s", cudaGetErrorString(error));
   return 0;
 }
+
+#if !defined(HF_EMULATION)
+void hf_cuda_launched(const char *kernel) {
+  static bool was_told;
+  cudaError_t error = cudaPeekAtLastError();
+  if (error == cudaSuccess) error = hf_cuda_status() == HF_OK ? cudaSuccess : cudaPeekAtLastError();
+  if (error == cudaSuccess || was_told) return;
+  was_told = true;
+  fprintf(stderr, "hflua: CUDA kernel %s: %s\n", kernel, cudaGetErrorString(error));
+}
+#endif
 
 static HfKernels table;
 static char table_name[24];
@@ -68,7 +80,7 @@ static bool device_name(int index, char *out, size_t size) {
 static bool is_open(void) { return opened >= 0; }
 
 extern "C" __attribute__((visibility("default"))) const HfCudaBackend *hf_cuda_backend(void) {
-  static const HfCudaBackend backend = {HF_CUDA_BACKEND_VERSION, device_count,   open_device,        device_name, is_open,
+  static const HfCudaBackend backend = {HF_CUDA_BACKEND_VERSION, device_count,   open_device,        device_name, is_open, hf_cuda_tf32, hf_cuda_allow_tf32,
                                         hf_cuda_synchronize,     hf_cuda_memory, hf_cuda_reset_peak, hf_cuda_empty_cache};
   return &backend;
 }

@@ -11,15 +11,21 @@
 #include "cuda_backend.h"
 #if defined(HF_EMULATION)
 #include "emulation/emulation.h"
+#define HF_UNROLL
 #else
 #include <cuda_runtime.h>
 #include <math.h>
 #include <string.h>
+#define HF_UNROLL _Pragma("unroll")
 #define HF_LAUNCH(kernel, grid, block, shared, stream, ...)            \
   do {                                                                 \
     auto *hf_kernel = kernel;                                          \
     hf_kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__);   \
+    hf_cuda_launched(#kernel);                                         \
   } while (0)
+/* Says on stderr, once, which kernel the first error belongs to: one that was refused or, with HFLUA_CUDA_BLOCKING=1, one that
+ * failed. */
+void hf_cuda_launched(const char *kernel);
 /* More dynamic shared memory than every device has; once for each kernel. */
 #define HF_ALLOW_SHARED(kernel, bytes)                                                                      \
   do {                                                                                                      \

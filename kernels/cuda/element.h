@@ -81,8 +81,40 @@ static inline bool hf_is_float(HfDtype dtype) { return dtype <= HF_BFLOAT16; }
   default: return HF_UNSUPPORTED;                       \
   }
 
-/* ---- vectors: V elements of T read and written at once, where addresses are aligned */
-template <class T, int V> struct alignas(sizeof(T) * V) HfVector { T v[V]; };
+/* ---- vectors: V neighbouring elements, loaded and stored 16 bytes at a time. Kernels have a V of 8 for rows whose length and
+ * addresses allow it, and of 1 for the others. */
+template <class T, int V> struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) HfVector { T v[V]; };
+
+template <int V, class T> __device__ __forceinline__ void hf_load(float (&to)[V], const T *from) {
+  HfVector<T, V> x = *(const HfVector<T, V> *)from;
+  HF_UNROLL for (int v = 0; v < V; v++) to[v] = hf_get(x.v[v]);
+}
+template <int V, class T> __device__ __forceinline__ void hf_store(T *to, const float (&from)[V]) {
+  HfVector<T, V> x;
+  HF_UNROLL for (int v = 0; v < V; v++) x.v[v] = hf_put<T>(from[v]);
+  *(HfVector<T, V> *)to = x;
+}
+/* Are all of these multiples of 16 bytes? NULL is. */
+template <class... P> static inline bool hf_is_aligned(P... p) { return (((uintptr_t)p | ...) & 15) == 0; }
+/* Calls f(i, values) with the numbers of a row from i on: eight where they begin at a multiple of 16 bytes, single ones before and
+ * behind them, and everywhere where not `wide`. The threads of a block share the work. f may write where it has read. */
+template <class T, class F> __device__ __forceinline__ void hf_each_of_row(const T *x, int64_t n, bool wide, F f) {
+  int64_t before = wide ? hf_min(n, (int64_t)((16 - ((uintptr_t)x & 15)) & 15) / (int64_t)sizeof(T)) : n, vectors = (n - before) / 8, rest = before + 8 * vectors;
+  float one[1], eight[8];
+  for (int64_t i = threadIdx.x; i < before + n - rest; i += blockDim.x) {
+    int64_t at = i < before ? i : i - before + rest;
+    hf_load(one, x + at);
+    f(at, one);
+  }
+  for (int64_t i = threadIdx.x; i < vectors; i += blockDim.x) {
+    hf_load(eight, x + before + 8 * i);
+    f(before + 8 * i, eight);
+  }
+}
+/* Runs a statement with V. */
+#define HF_VECTOR_SWITCH(wide, ...)    \
+  if (wide) { enum { V = 8 }; __VA_ARGS__; } \
+  else { enum { V = 1 }; __VA_ARGS__; }
 
 /* ---- the counter-based generator of kernels.h on the device */
 static __device__ __forceinline__ uint32_t hf_mix(uint32_t x) {

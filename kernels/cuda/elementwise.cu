@@ -1,8 +1,15 @@
 /* Functions of one float, forward and backward, and the in-place helpers of the same shape, over flat arrays. */
+#include "element.h"
 #include "functions.h"
 
-__global__ void unary_kernel(float *out, const float *x, int64_t n, HfUnary op, float p) {
-  HF_EACH(i, n) out[i] = hf_unary_value(op, x[i], p);
+template <int V> __global__ void unary_kernel(float *out, const float *x, int64_t n, HfUnary op, float p) {
+  HF_EACH(i, n / V) {
+    float value[V];
+    hf_load(value, x + i * V);
+    HF_UNROLL for (int v = 0; v < V; v++) value[v] = hf_unary_value(op, value[v], p);
+    hf_store(out + i * V, value);
+  }
+  HF_EACH(i, n % V) out[n - 1 - i] = hf_unary_value(op, x[n - 1 - i], p);
 }
 
 /* x or y may be NULL where the gradient does not read it. */
@@ -18,12 +25,18 @@ __global__ void clamp_kernel(float *out, const float *x, int64_t n, float low, f
   }
 }
 
-__global__ void axpy_kernel(float *y, const float *x, int64_t n, float a) {
-  HF_EACH(i, n) y[i] += a * x[i];
+template <int V> __global__ void axpy_kernel(float *y, const float *x, int64_t n, float a) {
+  HF_EACH(i, n / V) {
+    float sum[V], more[V];
+    hf_load(sum, y + i * V), hf_load(more, x + i * V);
+    HF_UNROLL for (int v = 0; v < V; v++) sum[v] += a * more[v];
+    hf_store(y + i * V, sum);
+  }
+  HF_EACH(i, n % V) y[n - 1 - i] += a * x[n - 1 - i];
 }
 
 static HfStatus unary(float *out, const float *x, int64_t n, HfUnary op, float p) {
-  HF_LAUNCH(unary_kernel, hf_grid(n), HF_BLOCK, 0, hf_cuda_stream(), out, x, n, op, p);
+  HF_VECTOR_SWITCH(hf_is_aligned(out, x), HF_LAUNCH(unary_kernel<V>, hf_grid(hf_ceil_div(n, V)), HF_BLOCK, 0, hf_cuda_stream(), out, x, n, op, p))
   return hf_cuda_status();
 }
 
@@ -38,7 +51,7 @@ static HfStatus clamp(float *out, const float *x, int64_t n, float low, float hi
 }
 
 static HfStatus axpy(float *y, const float *x, int64_t n, float a) {
-  HF_LAUNCH(axpy_kernel, hf_grid(n), HF_BLOCK, 0, hf_cuda_stream(), y, x, n, a);
+  HF_VECTOR_SWITCH(hf_is_aligned(y, x), HF_LAUNCH(axpy_kernel<V>, hf_grid(hf_ceil_div(n, V)), HF_BLOCK, 0, hf_cuda_stream(), y, x, n, a))
   return hf_cuda_status();
 }
 

@@ -8,8 +8,8 @@
 
 template <class T> __global__ void select_kernel(T *out, const T *x, const int64_t *index, int64_t count, int64_t outer, int64_t n, int64_t inner, HfFault *fault) {
   HF_EACH(i, outer * count * inner) {
-    int64_t c = i % inner, row = i / inner, at = index[row % count];
-    if (hf_checked(fault, HF_FAULT_INDEX, at, n)) out[i] = x[(row / count * n + at) * inner + c];
+    int64_t row = hf_quotient(i, inner), c = i - row * inner, o = hf_quotient(row, count), at = index[row - o * count];
+    if (hf_checked(fault, HF_FAULT_INDEX, at, n)) out[i] = x[(o * n + at) * inner + c];
     else out[i] = 0;
   }
 }

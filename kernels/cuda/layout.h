@@ -37,12 +37,16 @@ static inline bool hf_layout_is_flat(const HfLayout *collapsed, int operands) {
   return true;
 }
 
+/* i / size, in 32 bits where they hold both. */
+static __device__ __forceinline__ int64_t hf_quotient(int64_t i, int64_t size) {
+  return ((uint64_t)i | (uint64_t)size) >> 32 ? i / size : (int64_t)((uint32_t)i / (uint32_t)size);
+}
+
 /* Offsets of element i; `offset` has K entries. */
 template <int K> static __device__ __forceinline__ void hf_layout_offsets(const HfLayout &l, int64_t i, int64_t *offset) {
   for (int k = 0; k < K; k++) offset[k] = 0;
   for (int d = l.ndim - 1; d >= 0; d--) {
-    int64_t size = l.shape[d], q = (uint64_t)i >> 32 | (uint64_t)size >> 32 ? i / size : (int64_t)((uint32_t)i / (uint32_t)size);
-    int64_t r = i - q * size;
+    int64_t q = hf_quotient(i, l.shape[d]), r = i - q * l.shape[d];
     for (int k = 0; k < K; k++) offset[k] += r * l.stride[k][d];
     i = q;
   }

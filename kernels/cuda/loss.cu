@@ -16,11 +16,13 @@ static __device__ __forceinline__ bool is_counted(const CrossEntropy &c, int64_t
 /* log of the sum of exponentials: maximum and sum in one pass over the row */
 template <class T> static __device__ float row_lse(const T *x, int64_t V) {
   float top = -INFINITY, sum = 0;
-  for (int64_t v = threadIdx.x; v < V; v += blockDim.x) {
-    float value = hf_get(x[v]);
-    if (value > top || value != value) sum *= expf(top - value), top = value;
-    if (value != -INFINITY) sum += expf(value - top);
-  }
+  hf_each_of_row(x, V, true, [&](int64_t, auto &value) {
+    float largest = top;
+    for (float v : value) largest = v > largest || v != v ? v : largest;
+    if (largest != top) sum *= expf(top - largest), top = largest;
+    if (top == -INFINITY) return;
+    for (float v : value) sum += expf(v - top);
+  });
   float all = hf_block_largest(top);
   float total = hf_block_sum(top == -INFINITY ? 0.0f : sum * expf(top - all));
   return (float)(all + log((double)total));
@@ -29,7 +31,9 @@ template <class T> static __device__ float row_lse(const T *x, int64_t V) {
 /* sum over v of weight[v] * -logp[v] */
 template <class T> static __device__ double smoothed_sum(const T *x, const float *weight, float lse, int64_t V) {
   double sum = 0;
-  for (int64_t v = threadIdx.x; v < V; v += blockDim.x) sum += (weight ? weight[v] : 1.0f) * (lse - hf_get(x[v]));
+  hf_each_of_row(x, V, true, [&](int64_t first, auto &value) {
+    for (float v : value) sum += (weight ? weight[first] : 1.0f) * (lse - v), first++;
+  });
   return hf_block_sum(sum);
 }
 
@@ -92,11 +96,15 @@ template <class T> __global__ void loss_backward_kernel(T *dlogits, const float 
     double d = counts ? dloss[row] : 0, share = d * c.smoothing / (double)c.V;
     double own = counts ? d * (1.0 - c.smoothing) * (c.weight ? c.weight[label] : 1.0f) : 0;
     float mass = (float)(own + share * (weight_sum ? *weight_sum : (double)c.V)), at = lse[row];
-    for (int64_t v = threadIdx.x; v < c.V; v += blockDim.x) {
-      float g = counts ? expf(hf_get(x[v]) - at) * mass - (float)share * (c.weight ? c.weight[v] : 1.0f) : 0;
-      if (counts && v == label) g -= (float)own;
-      dx[v] = hf_put<T>(g);
-    }
+    hf_each_of_row(x, c.V, ((uintptr_t)x - (uintptr_t)dx) % 16 == 0, [&](int64_t first, auto &value) {
+      int64_t v = first;
+      for (float &g : value) {
+        g = counts ? expf(g - at) * mass - (float)share * (c.weight ? c.weight[v] : 1.0f) : 0;
+        if (counts && v == label) g -= (float)own;
+        v++;
+      }
+      hf_store(dx + first, value);
+    });
   }
 }
 

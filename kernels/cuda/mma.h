@@ -10,7 +10,6 @@
 #include "element.h"
 
 #if defined(HF_EMULATION)
-#define HF_UNROLL
 static inline float hf_exp2(float x) { return exp2f(x); }
 
 template <class T> uint32_t hf_pack(float low, float high) { return hf_put<T>(low).bits | (uint32_t)hf_put<T>(high).bits << 16; }
@@ -49,7 +48,6 @@ static inline void hf_copy_commit(void) { hf_emulated_commit_copies(); }
 template <int PENDING> void hf_copy_wait(void) { hf_emulated_wait_copies(PENDING); }
 
 #else
-#define HF_UNROLL _Pragma("unroll")
 static __device__ __forceinline__ float hf_exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -10,6 +10,11 @@ typedef struct HfProductDone {
 
 static inline HfDtype hf_result_dtype(const HfMatmul *m) { return m->float_c ? HF_FLOAT32 : m->dtype; }
 
-/* c = alpha op(a) op(b) + beta c, k >= 1, and as much of bias, pre and activation as the library does at no cost. */
+/* May float32 products use tensor cores? (matmul.cu) */
+bool hf_cuda_tf32(void);
+void hf_cuda_allow_tf32(bool allowed);
+
+/* c = alpha op(a) op(b) + beta c, k >= 1, and as much of bias, pre and activation as the library does at no cost. HF_UNSUPPORTED
+ * where it has no algorithm. */
 HfStatus hf_cuda_product(const HfMatmul *m, HfProductDone *done);
 #endif

@@ -69,6 +69,17 @@ end
 --- The same as hf.tensor.graph: a function whose work is recorded and then launched as a whole.
 function cuda.graph(fn, options) return require("hflua.tensor.graph")(fn, options) end
 
+--- hf.cuda.matmul.allow_tf32, as in torch.backends: may float32 products use tensor cores, whose operands have 10-bit fractions?
+-- HFLUA_TF32=1 says so at the start. Without a back end it stays false.
+cuda.matmul = setmetatable({}, {
+  __index = function(_, name) if name == "allow_tf32" then return core.tf32() end end,
+  __newindex = function(_, name, value)
+    if name ~= "allow_tf32" then errors.raise("cuda.matmul: there is only allow_tf32, not '%s'", name) end
+    if type(value) ~= "boolean" then errors.raise("cuda.matmul.allow_tf32: expected true or false, found %s", type(value)) end
+    core.tf32(value)
+  end,
+})
+
 --- Where models go by default: what --device or HFLUA_DEVICE names, else a GPU when there is one, else the processor.
 function cuda.default_device()
   local tensor, asked = require "hflua.core.tensor", os.getenv "HFLUA_DEVICE"

@@ -37,6 +37,15 @@ static int cuda_is_open(lua_State *L) {
   return 1;
 }
 
+/* tf32() -> may float32 products use tensor cores?; tf32(allowed) says so. Without a back end there is nothing to say it to. */
+static int cuda_tf32(lua_State *L) {
+  HfError err;
+  const HfCudaBackend *cuda = hf_cuda(&err);
+  if (cuda && !lua_isnoneornil(L, 1)) cuda->allow_tf32(lua_toboolean(L, 1));
+  lua_pushboolean(L, cuda && cuda->tf32());
+  return 1;
+}
+
 static int cuda_synchronize(lua_State *L) {
   HfStatus status = check_backend(L)->synchronize();
   if (status == HF_NOT_RECORDED) return hfL_errorf(L, "cuda: synchronize cannot be part of a graph");
@@ -68,7 +77,7 @@ static int cuda_empty_cache(lua_State *L) { return check_backend(L)->empty_cache
 
 int luaopen_hflua_core_cuda(lua_State *L) {
   static const luaL_Reg functions[] = {{"reason", cuda_reason},         {"device_count", cuda_device_count}, {"device_name", cuda_device_name},
-                                       {"is_open", cuda_is_open},       {"synchronize", cuda_synchronize},   {"memory", cuda_memory},
+                                       {"is_open", cuda_is_open},       {"tf32", cuda_tf32},                 {"synchronize", cuda_synchronize},   {"memory", cuda_memory},
                                        {"reset_peak", cuda_reset_peak}, {"empty_cache", cuda_empty_cache},   {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

@@ -36,4 +36,7 @@ function Trainer:init(model, args, given)
   return init(self, model, args, given)
 end
 
+local autocast = hf.autocast
+function hf.autocast(_, ...) return autocast(device, ...) end
+
 print("# on " .. hf.tensor.device(device))

@@ -43,6 +43,15 @@ end
 local device = ("HFLUA_CUDA_BACKEND='%s'"):format(emulated)
 local function lua(code) return run(device, ('-e \'local hf = require "hflua" local tensor = hf.tensor %s\''):format(code)) end
 
+t.test("tf32 by its switch, the environment and TrainingArguments", function()
+  says(lua [[print(hf.cuda.matmul.allow_tf32) hf.cuda.matmul.allow_tf32 = true print(hf.cuda.matmul.allow_tf32)
+    hf.Trainer(hf.nn.Linear(2, 2), hf.TrainingArguments("x", { tf32 = false })) print(hf.cuda.matmul.allow_tf32)
+    hf.Trainer(hf.nn.Linear(2, 2), hf.TrainingArguments("x", { tf32 = true })) print(hf.cuda.matmul.allow_tf32)]], "false\ntrue\nfalse\ntrue\n")
+  says(run(device .. " HFLUA_TF32=1", [[-e 'print(require("hflua").cuda.matmul.allow_tf32)']]), "true")
+  t.raises(function() hf.cuda.matmul.allow_tf32 = 1 end, "expected true or false")
+  t.raises(function() hf.cuda.matmul.allow_tf33 = true end, "allow_tf33")
+end)
+
 t.test("statistics count what tensors hold", function()
   says(lua [[local x = tensor.zeros({ 1024, 1024 }, { device = "cuda" })
     print(hf.cuda.memory_allocated() >= 4 << 20, hf.cuda.max_memory_allocated() >= 4 << 20, hf.cuda.get_device_name(), x.device)

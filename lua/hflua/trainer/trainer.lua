@@ -82,8 +82,11 @@ local function check_precision(args, model)
   notes.once("activation_checkpointing: %s has no gradient_checkpointing_enable and keeps all activations; results are the same", model.__name or "the model")
 end
 
+-- The device of a run, told whether float32 products may use tensor cores.
 local function choose_device(args)
-  return args.use_cpu and "cpu" or require("hflua.cuda").default_device()
+  local cuda = require "hflua.cuda"
+  if args.tf32 ~= nil then cuda.matmul.allow_tf32 = args.tf32 end
+  return args.use_cpu and "cpu" or cuda.default_device()
 end
 
 -- label_names: columns of labels, by the names of what the model takes.
