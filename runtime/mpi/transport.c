@@ -1,0 +1,97 @@
+/* hflua_mpi.so: the transport of a process group (process_group.h) over MPI.
+ *
+ * MPI is told of the end of the program by a function that runs at exit: a process that ends with status 0 leaves in peace, one that
+ * fails takes the others with it, which else would wait for it for ever. */
+#include "process_group.h"
+#include <limits.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { PIECE = 1 << 28 }; /* most elements of one message */
+
+static MPI_Comm channels[HF_CHANNEL_COUNT];
+static HfTransport transport;
+
+static void at_exit(int status, void *data) {
+  int finalized = 0;
+  (void)data;
+  if (MPI_Finalized(&finalized) != MPI_SUCCESS || finalized) return;
+  if (status) MPI_Abort(MPI_COMM_WORLD, status);
+  else MPI_Finalize();
+}
+
+static void read_local(HfProcessGroup *out) {
+  MPI_Comm local;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local);
+  MPI_Comm_rank(local, &out->local_rank);
+  MPI_Comm_size(local, &out->local_size);
+  MPI_Comm_free(&local);
+}
+
+static bool open_group(HfProcessGroup *out, char *why, size_t size) {
+  int provided;
+  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) return snprintf(why, size, "MPI_Init_thread failed"), false;
+  on_exit(at_exit, NULL);
+  transport.threaded = provided == MPI_THREAD_MULTIPLE;
+  MPI_Comm_rank(MPI_COMM_WORLD, &out->rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &out->size);
+  read_local(out);
+  for (int i = 0; i < HF_CHANNEL_COUNT; i++) MPI_Comm_dup(MPI_COMM_WORLD, &channels[i]);
+  return true;
+}
+
+/* MPI's own waiting looks all the time and takes the core from who computes on it. */
+static void wait_patiently(MPI_Request *request) {
+  const struct timespec pause = {.tv_nsec = 50000};
+  int done = 0;
+  while (MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) nanosleep(&pause, NULL);
+}
+
+static void barrier(HfChannel channel, bool patient) {
+  MPI_Request request;
+  MPI_Ibarrier(channels[channel], &request);
+  if (patient) wait_patiently(&request);
+  else MPI_Wait(&request, MPI_STATUS_IGNORE);
+}
+
+static int piece_of(int64_t left) { return left < PIECE ? (int)left : PIECE; }
+
+static void broadcast(void *bytes, int64_t size, int root) {
+  for (int64_t at = 0; at < size; at += PIECE) MPI_Bcast((char *)bytes + at, piece_of(size - at), MPI_BYTE, root, channels[HF_CHANNEL_MAIN]);
+}
+
+static MPI_Datatype type_of(HfDtype dtype) { return dtype == HF_FLOAT32 ? MPI_FLOAT : dtype == HF_INT64 ? MPI_INT64_T : MPI_UINT8_T; }
+static MPI_Op op_of(HfReduce op) { return op == HF_MAX ? MPI_MAX : op == HF_MIN ? MPI_MIN : MPI_SUM; }
+
+static void all_reduce(HfChannel channel, void *data, int64_t n, HfDtype dtype, HfReduce op) {
+  size_t element = dtype == HF_FLOAT32 ? sizeof(float) : dtype == HF_INT64 ? sizeof(int64_t) : 1;
+  for (int64_t at = 0; at < n; at += PIECE)
+    MPI_Allreduce(MPI_IN_PLACE, (char *)data + (size_t)at * element, piece_of(n - at), type_of(dtype), op_of(op), channels[channel]);
+}
+
+/* Blocks too large for one message go from each process in turn. */
+static void gather_in_turn(char *out, const void *in, int64_t size) {
+  int rank, count;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &count);
+  memcpy(out + rank * size, in, (size_t)size);
+  for (int r = 0; r < count; r++) broadcast(out + r * size, size, r);
+}
+
+static void all_gather(void *out, const void *in, int64_t size) {
+  if (size > PIECE) gather_in_turn(out, in, size);
+  else MPI_Allgather(in, (int)size, MPI_BYTE, out, (int)size, MPI_BYTE, channels[HF_CHANNEL_MAIN]);
+}
+
+static HfTransport transport = {.version = HF_TRANSPORT_VERSION,
+                                .open = open_group,
+                                .barrier = barrier,
+                                .broadcast = broadcast,
+                                .all_reduce = all_reduce,
+                                .all_gather = all_gather};
+
+HfTransport *hf_transport(void);
+__attribute__((visibility("default"))) HfTransport *hf_transport(void) { return &transport; }
