@@ -109,15 +109,15 @@ typedef struct HfAdam {
   const float *device_scale; /* NULL, or one more such factor, read by the kernel in the device's memory */
 } HfAdam;
 
-/* Sums over processes that drive one device each, without a way through the host. */
+/* Means over processes that drive one device each, without a way through the host. */
 enum { HF_COLLECTIVE_ID_BYTES = 128 };
 typedef struct HfCollectives {
-  /* What the processes find each other by: made by one of them, handed to all. false with the reason in one sentence. */
+  /* What the processes find each other by: all make one, that of the first is handed to all. false with the reason in one sentence. */
   bool (*make_id)(void *id, char *why, size_t size);
   bool (*join)(const void *id, int rank, int processes, char *why, size_t size); /* once; returns when all have called it */
-  /* Adds up `count` arrays of sizes[i] numbers in place, behind the kernels queued so far; later kernels do not wait for it. */
-  HfStatus (*all_reduce)(float *const *arrays, const int64_t *sizes, int64_t count);
-  HfStatus (*wait)(void); /* kernels queued from here on see the sums; the host does not wait */
+  /* The mean of each of `count` arrays of sizes[i] numbers, in place, behind the kernels queued so far; later kernels do not wait for it. */
+  HfStatus (*average)(float *const *arrays, const int64_t *sizes, int64_t count);
+  HfStatus (*wait)(void); /* kernels queued from here on see the means; the host does not wait */
 } HfCollectives;
 
 typedef struct HfKernels {

@@ -10,8 +10,8 @@
 typedef struct Bucket {
   int first, last;
   int open;        /* parameters whose gradient is not final */
-  int64_t numbers;
-  float *flat;     /* in `memory`; NULL on a device with collectives */
+  int64_t numbers; /* of the gradients */
+  float *flat;     /* in `memory`: the gradients, then for each parameter whether it has one; NULL on a device with collectives */
 } Bucket;
 
 struct HfGradientExchange {
@@ -19,7 +19,7 @@ struct HfGradientExchange {
   HfTensor **parameters; /* (count), owned */
   int *bucket_of;        /* (count) */
   bool *is_final;        /* (count), since begin */
-  uint8_t *present;      /* (count) has a gradient, in some process */
+  uint8_t *present;      /* (count) with collectives: has a gradient, in some process */
   Bucket *buckets;
   float *memory;
   int count, bucket_count;
@@ -50,12 +50,14 @@ static void lay_out(HfGradientExchange *x, size_t bucket_bytes) {
   }
 }
 
+static int64_t flat_size(const Bucket *b) { return b->numbers + b->last - b->first + 1; }
+
 static bool make_flat(HfGradientExchange *x, HfError *err) {
   int64_t at = 0, total = 0;
   if (x->collectives) return true;
-  for (int k = 0; k < x->bucket_count; k++) total += x->buckets[k].numbers;
+  for (int k = 0; k < x->bucket_count; k++) total += flat_size(&x->buckets[k]);
   if (!(x->memory = hf_malloc((size_t)total * sizeof(float), "gradient exchange", err))) return false;
-  for (int k = 0; k < x->bucket_count; at += x->buckets[k++].numbers) x->buckets[k].flat = x->memory + at;
+  for (int k = 0; k < x->bucket_count; at += flat_size(&x->buckets[k++])) x->buckets[k].flat = x->memory + at;
   return true;
 }
 
@@ -80,21 +82,21 @@ static bool join_collectives(const HfProcessGroup *group, const HfCollectives *c
   uint8_t id[HF_COLLECTIVE_ID_BYTES] = {0};
   if (everywhere(group, joined && joined == c)) return true;
   if (!everywhere(group, c != NULL)) return snprintf(why, size, "the device has none"), false;
-  if (!everywhere(group, group->rank != 0 || c->make_id(id, why, size))) return false;
+  if (!everywhere(group, c->make_id(id, why, size))) return false;
   if (group->transport) group->transport->broadcast(id, sizeof id, 0);
   if (!everywhere(group, c->join(id, group->rank, group->size, why, size))) return false;
   return joined = c, true;
 }
 
-bool hf_sum_on_device(HfTensor *t, HfError *err) {
+bool hf_average_on_device(HfTensor *t, HfError *err) {
   const HfProcessGroup *group = hf_process_group(err);
   const HfCollectives *c = hf_tensor_kernels(t)->collectives;
   char why[256] = "another process cannot use them";
   if (!group) return false;
-  if (t->dtype != HF_FLOAT32 || !hf_tensor_is_contiguous(t)) return hf_error_set(err, "sum on the device: expected contiguous float32 numbers");
+  if (t->dtype != HF_FLOAT32 || !hf_tensor_is_contiguous(t)) return hf_error_set(err, "average on the device: expected contiguous float32 numbers");
   if (!join_collectives(group, c, why, sizeof why)) return hf_error_set(err, "collectives of %s: %s", hf_tensor_device(t)->name, why);
   float *numbers = hf_tensor_data(t);
-  bool ok = c->all_reduce(&numbers, &(int64_t){hf_tensor_numel(t)}, 1) == HF_OK && c->wait() == HF_OK;
+  bool ok = c->average(&numbers, &(int64_t){hf_tensor_numel(t)}, 1) == HF_OK && c->wait() == HF_OK;
   t->storage->version++;
   return ok || hf_error_set(err, "collectives of %s: the device failed", hf_tensor_device(t)->name);
 }
@@ -139,8 +141,7 @@ HfGradientExchange *hf_gradient_exchange_new(HfTensor *const *parameters, int co
 /* ---- the thread: sums what is queued, in order */
 
 static void sum_bucket(HfGradientExchange *x, Bucket *b, HfChannel channel) {
-  if (channel == HF_CHANNEL_BACKGROUND) x->group->transport->barrier(channel, true); /* from here on nobody waits for a slow one */
-  x->group->transport->all_reduce(channel, b->flat, b->numbers, HF_FLOAT32, HF_SUM);
+  x->group->transport->all_reduce(channel, b->flat, flat_size(b), HF_FLOAT32, HF_SUM);
   float share = 1.0f / (float)x->group->size;
   for (int64_t i = 0; i < b->numbers; i++) b->flat[i] *= share;
 }
@@ -206,12 +207,14 @@ static void fill_flat(HfGradientExchange *x, Bucket *b) {
     else if (hf_tensor_kernels(g)->copy_out(at, hf_tensor_data(g), bytes) != HF_OK) fail(x, "the device failed");
     at += hf_tensor_numel(p);
   }
+  for (int i = b->first; i <= b->last; i++) *at++ = x->parameters[i]->grad != NULL;
 }
 
 /* Parameters without a gradient get zeros, so that the processes add up arrays of equal sizes. */
 static bool have_gradients(HfGradientExchange *x, const Bucket *b) {
   for (int i = b->first; i <= b->last; i++) {
     HfTensor *p = x->parameters[i];
+    x->present[i] = p->grad != NULL;
     if (!p->grad) p->grad = hf_tensor_zeros(HF_FLOAT32, p->ndim, p->shape, hf_tensor_device(p), &x->error);
     if (!p->grad) return x->failed = true, false;
     if (!is_plain(p->grad, p)) return fail(x, "a gradient is not plain float32 numbers on its parameter's device");
@@ -219,27 +222,22 @@ static bool have_gradients(HfGradientExchange *x, const Bucket *b) {
   return true;
 }
 
-static void sum_on_device(HfGradientExchange *x, Bucket *b) {
+static void average_on_device(HfGradientExchange *x, Bucket *b) {
   float *arrays[64];
   int64_t sizes[64], n = 0;
   if (!have_gradients(x, b)) return;
   for (int i = b->first; i <= b->last; i++) {
     arrays[n] = hf_tensor_data(x->parameters[i]->grad), sizes[n++] = hf_tensor_numel(x->parameters[i]);
     if (n < 64 && i < b->last) continue;
-    if (x->collectives->all_reduce(arrays, sizes, n) != HF_OK) fail(x, "the device failed");
+    if (x->collectives->average(arrays, sizes, n) != HF_OK) fail(x, "the device failed");
     n = 0;
   }
 }
 
 static void send(HfGradientExchange *x) {
   Bucket *b = &x->buckets[x->sent++];
-  for (int i = b->first; i <= b->last; i++) x->present[i] = x->parameters[i]->grad != NULL;
-  if (x->collectives) {
-    sum_on_device(x, b);
-    return;
-  }
-  fill_flat(x, b);
-  queue_bucket(x);
+  if (x->collectives) average_on_device(x, b);
+  else fill_flat(x, b), queue_bucket(x);
 }
 
 /* The watcher: buckets go in order, the same in all processes. */
@@ -286,22 +284,21 @@ static void drop_gradient(HfTensor *p) {
 
 /* The means of a bucket go back to where the gradients are. */
 static void empty_flat(HfGradientExchange *x, Bucket *b) {
-  const float *at = b->flat;
+  const float *at = b->flat, *present = b->flat + b->numbers;
   for (int i = b->first; i <= b->last; at += hf_tensor_numel(x->parameters[i++])) {
-    HfTensor *p = x->parameters[i], *g = x->present[i] ? gradient_of(x, p) : NULL;
+    HfTensor *p = x->parameters[i], *g = *present++ > 0 ? gradient_of(x, p) : NULL;
     if (!g || !is_plain(g, p)) continue;
     if (hf_tensor_kernels(g)->copy_in(hf_tensor_data(g), at, (size_t)hf_tensor_numel(p) * sizeof(float)) != HF_OK) fail(x, "the device failed");
     g->storage->version++;
   }
 }
 
-static void average_on_device(HfGradientExchange *x) {
+static void wait_for_device(HfGradientExchange *x) {
+  x->group->transport->all_reduce(HF_CHANNEL_MAIN, x->present, x->count, HF_UINT8, HF_MAX);
   if (x->collectives->wait() != HF_OK) fail(x, "the device failed");
   for (int i = 0; i < x->count && !x->failed; i++) {
-    HfTensor *p = x->parameters[i];
-    if (!x->present[i]) drop_gradient(p);
-    else if (hf_tensor_kernels(p)->scale(hf_tensor_data(p->grad), hf_tensor_numel(p), 1.0f / (float)x->group->size) != HF_OK) fail(x, "the device failed");
-    else p->grad->storage->version++;
+    if (!x->present[i]) drop_gradient(x->parameters[i]);
+    else x->parameters[i]->grad->storage->version++;
   }
 }
 
@@ -311,11 +308,9 @@ bool hf_gradient_exchange_finish(HfGradientExchange *x, HfError *err) {
   else reset(x);
   x->watching = false, x->overlapped = x->sent;
   while (x->sent < x->bucket_count) send(x);
-  if (!x->collectives) sum_all(x);
-  x->group->transport->all_reduce(HF_CHANNEL_MAIN, x->present, x->count, HF_UINT8, HF_MAX);
-  if (x->collectives) average_on_device(x);
-  else
-    for (int k = 0; k < x->bucket_count; k++) empty_flat(x, &x->buckets[k]);
+  if (x->collectives) wait_for_device(x);
+  else sum_all(x);
+  for (int k = 0; k < x->bucket_count && !x->collectives; k++) empty_flat(x, &x->buckets[k]);
   if (x->touched_twice)
     fail(x, "a gradient changed after its exchange had begun: one backward a step may follow the beginning; add up the losses first");
   if (x->failed && err) *err = x->error;

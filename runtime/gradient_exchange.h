@@ -32,7 +32,7 @@ int hf_gradient_exchange_overlapped(const HfGradientExchange *x);
 /* NULL when the device's own collectives are used, else why they are not. */
 const char *hf_gradient_exchange_detour(const HfGradientExchange *x);
 
-/* Adds up a tensor over the processes, in place, by the collectives of its device alone; also where there is one process. */
-bool hf_sum_on_device(HfTensor *t, HfError *err);
+/* The mean of a tensor over the processes, in place, by the collectives of its device alone; also where there is one process. */
+bool hf_average_on_device(HfTensor *t, HfError *err);
 
 #endif

@@ -21,13 +21,12 @@ typedef enum HfChannel { HF_CHANNEL_MAIN, HF_CHANNEL_BACKGROUND, HF_CHANNEL_COUN
 
 struct HfProcessGroup;
 
-/* What hflua_mpi.so fills. Buffers are host memory. */
+/* What hflua_mpi.so fills. Buffers are host memory. Whoever waits for the others sleeps after a moment. */
 typedef struct HfTransport {
   int version; /* HF_TRANSPORT_VERSION */
   bool threaded;
   bool (*open)(struct HfProcessGroup *out, char *why, size_t size); /* once */
-  /* Returns when all processes have called it; patient: it sleeps meanwhile rather than looking all the time. */
-  void (*barrier)(HfChannel channel, bool patient);
+  void (*barrier)(HfChannel channel); /* returns when all processes have called it */
   void (*broadcast)(void *bytes, int64_t size, int root);
   /* In place: float32, int64, uint8 with HF_SUM, HF_MAX or HF_MIN. The sum is the same to the bit in all processes. */
   void (*all_reduce)(HfChannel channel, void *data, int64_t n, HfDtype dtype, HfReduce op);

@@ -1,5 +1,5 @@
-/* Sums over the GPUs of several processes by NCCL, on a stream of their own beside the one of the kernels. libnccl is opened when
- * processes join; without it, and on the emulated device, copies in the memory of the host are added up. */
+/* Means over the GPUs of several processes by NCCL, on a stream of their own beside the one of the kernels. libnccl is opened when
+ * processes join; without it, and on the emulated device, the engine takes the way through the memory of the host. */
 #include "cuda.h"
 #if defined(HF_EMULATION)
 void hf_cuda_fill_collective(HfKernels *k) { k->collectives = nullptr; }
@@ -11,7 +11,7 @@ void hf_cuda_fill_collective(HfKernels *k) { k->collectives = nullptr; }
 
 struct NcclId { char bytes[HF_COLLECTIVE_ID_BYTES]; };
 typedef struct ncclComm *NcclComm;
-enum { NCCL_SUCCESS = 0, NCCL_FLOAT32 = 7, NCCL_SUM = 0 };
+enum { NCCL_SUCCESS = 0, NCCL_FLOAT32 = 7, NCCL_AVG = 4 };
 
 static struct {
   void *library;
@@ -62,13 +62,13 @@ static bool join(const void *id, int rank, int processes, char *why, size_t size
   return open_library(why, size) && open_stream(why, size) && say(nccl.init(&comm, processes, *(const NcclId *)id, rank), "ncclCommInitRank", why, size);
 }
 
-/* ---- sums */
+/* ---- means */
 
-static HfStatus all_reduce(float *const *arrays, const int64_t *sizes, int64_t count) {
+static HfStatus average(float *const *arrays, const int64_t *sizes, int64_t count) {
   if (cudaEventRecord(computed, hf_cuda_stream()) != cudaSuccess || cudaStreamWaitEvent(exchange_stream, computed, 0) != cudaSuccess) return HF_DEVICE_FAULT;
   int result = nccl.group_start();
   for (int64_t i = 0; i < count && result == NCCL_SUCCESS; i++)
-    result = nccl.all_reduce(arrays[i], arrays[i], (size_t)sizes[i], NCCL_FLOAT32, NCCL_SUM, comm, exchange_stream);
+    result = nccl.all_reduce(arrays[i], arrays[i], (size_t)sizes[i], NCCL_FLOAT32, NCCL_AVG, comm, exchange_stream);
   int ended = nccl.group_end();
   return result == NCCL_SUCCESS && ended == NCCL_SUCCESS ? HF_OK : HF_DEVICE_FAULT;
 }
@@ -78,7 +78,7 @@ static HfStatus wait(void) {
   return ok ? hf_cuda_status() : HF_DEVICE_FAULT;
 }
 
-static const HfCollectives collectives = {make_id, join, all_reduce, wait};
+static const HfCollectives collectives = {make_id, join, average, wait};
 
 void hf_cuda_fill_collective(HfKernels *k) { k->collectives = &collectives; }
 #endif

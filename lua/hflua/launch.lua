@@ -16,6 +16,13 @@ local function command_line()
   return table.concat(words, " ")
 end
 
+-- Threads of each process where the environment does not say: the cores are shared.
+local function threads(processes)
+  local set = os.getenv "OMP_NUM_THREADS"
+  local pipe <close> = io.popen "nproc 2>/dev/null"
+  return set or math.max(1, (pipe:read "n" or 1) // processes)
+end
+
 local function start(processes)
   local command = command_line()
   if not command or not os.execute "command -v mpirun >/dev/null 2>&1" then
@@ -23,7 +30,7 @@ local function start(processes)
       command and "mpirun, which is not there" or "a script that can be started again", processes)
   end
   io.stdout:flush()
-  local _, kind, code = os.execute(("exec mpirun -np %d %s"):format(processes, command))
+  local _, kind, code = os.execute(("OMP_NUM_THREADS=%s exec mpirun --bind-to none -np %d %s"):format(threads(processes), processes, command))
   os.exit(kind == "signal" and 128 + code or code, true)
 end
 

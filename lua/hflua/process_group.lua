@@ -30,19 +30,10 @@ group.barrier = core.barrier
 
 -- ---- numbers and texts
 
--- { values of process 0, of process 1, ... } of lists of numbers.
-local function gather_lists(list)
-  local all = core.all_gather(string.pack(("n"):rep(#list), table.unpack(list)))
-  for r, bytes in ipairs(all) do all[r] = { string.unpack(("n"):rep(#bytes // 8), bytes) } end
-  return all
-end
-
 --- The numbers that the processes give, in order of rank.
 function group.gather_numbers(x)
   if group.info().size == 1 then return { x } end
-  local all = gather_lists { x }
-  for r, list in ipairs(all) do all[r] = list[1] end
-  return all
+  return core.all_gather_numbers(x)
 end
 
 --- Sum, mean and maximum of the numbers that the processes give.
@@ -92,6 +83,14 @@ function group.from_main(fn)
   value = said:sub(2, 2) == "1" and said:sub(3) or nil
   if said:sub(1, 1) == "-" then error(value, 0) end
   return value
+end
+
+--- fn(...) where `is_first`, then in the other processes; what it gives.
+function group.first(is_first, fn, ...)
+  local results = is_first and table.pack(fn(...))
+  group.barrier()
+  results = results or table.pack(fn(...))
+  return table.unpack(results, 1, results.n)
 end
 
 -- ---- tensors

@@ -32,7 +32,7 @@ static int group_info(lua_State *L) {
 
 static int group_barrier(lua_State *L) {
   const HfProcessGroup *g = check_group(L);
-  if (g->transport) g->transport->barrier(HF_CHANNEL_MAIN, true);
+  if (g->transport) g->transport->barrier(HF_CHANNEL_MAIN);
   return 0;
 }
 
@@ -83,6 +83,20 @@ static int group_all_gather(lua_State *L) {
     lua_rawseti(L, 2, r + 1);
   }
   return lua_settop(L, 2), 1;
+}
+
+/* all_gather_numbers(x) -> { x of process 0, of 1, ... }, as floats */
+static int group_all_gather_numbers(lua_State *L) {
+  const HfProcessGroup *g = check_group(L);
+  double own = luaL_checknumber(L, 1), *all = scratch(L, g->size * (int64_t)sizeof own);
+  if (g->transport) g->transport->all_gather(all, &own, sizeof own);
+  else *all = own;
+  lua_createtable(L, g->size, 0);
+  for (int r = 0; r < g->size; r++) {
+    lua_pushnumber(L, all[r]);
+    lua_rawseti(L, -2, r + 1);
+  }
+  return 1;
 }
 
 static HfReduce check_reduce(lua_State *L, int idx) {
@@ -151,10 +165,10 @@ static int group_broadcast_tensors(lua_State *L) {
   return 0;
 }
 
-/* sum_on_device(tensor): in place, by the device's collectives (NCCL) alone */
-static int group_sum_on_device(lua_State *L) {
+/* average_on_device(tensor): in place, by the device's collectives (NCCL) alone */
+static int group_average_on_device(lua_State *L) {
   HfError err;
-  if (!hf_sum_on_device(hfL_check_tensor(L, 1), &err)) return hfL_raise(L, &err);
+  if (!hf_average_on_device(hfL_check_tensor(L, 1), &err)) return hfL_raise(L, &err);
   return 0;
 }
 
@@ -210,9 +224,9 @@ int luaopen_hflua_core_process_group(lua_State *L) {
                                      {"close", exchange_close},   {"__gc", exchange_close},    {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"launched", group_launched},     {"info", group_info},         {"barrier", group_barrier},
-      {"broadcast", group_broadcast},   {"all_gather", group_all_gather}, {"all_reduce", group_all_reduce},
+      {"broadcast", group_broadcast},   {"all_gather", group_all_gather}, {"all_gather_numbers", group_all_gather_numbers}, {"all_reduce", group_all_reduce},
       {"all_gather_tensor", group_all_gather_tensor}, {"broadcast_tensors", group_broadcast_tensors},
-      {"sum_on_device", group_sum_on_device}, {"exchange", exchange_new}, {NULL, NULL}};
+      {"average_on_device", group_average_on_device}, {"exchange", exchange_new}, {NULL, NULL}};
   hfL_newclass(L, EXCHANGE, methods);
   luaL_newlib(L, functions);
   return 1;

@@ -43,23 +43,21 @@ static bool open_group(HfProcessGroup *out, char *why, size_t size) {
   return true;
 }
 
-/* MPI's own waiting looks all the time and takes the core from who computes on it. */
-static void wait_patiently(MPI_Request *request) {
+/* Returns when all have called it. MPI's own waiting looks all the time, and takes the core from who computes on it; so every exchange
+ * begins with this, and none then waits for a process that comes late. */
+static void barrier(HfChannel channel) {
+  enum { LOOKS = 200 };
   const struct timespec pause = {.tv_nsec = 50000};
-  int done = 0;
-  while (MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) nanosleep(&pause, NULL);
-}
-
-static void barrier(HfChannel channel, bool patient) {
   MPI_Request request;
   MPI_Ibarrier(channels[channel], &request);
-  if (patient) wait_patiently(&request);
-  else MPI_Wait(&request, MPI_STATUS_IGNORE);
+  for (int done = 0, looks = 0; MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done; looks++)
+    if (looks >= LOOKS) nanosleep(&pause, NULL);
 }
 
 static int piece_of(int64_t left) { return left < PIECE ? (int)left : PIECE; }
 
 static void broadcast(void *bytes, int64_t size, int root) {
+  barrier(HF_CHANNEL_MAIN);
   for (int64_t at = 0; at < size; at += PIECE) MPI_Bcast((char *)bytes + at, piece_of(size - at), MPI_BYTE, root, channels[HF_CHANNEL_MAIN]);
 }
 
@@ -68,6 +66,7 @@ static MPI_Op op_of(HfReduce op) { return op == HF_MAX ? MPI_MAX : op == HF_MIN 
 
 static void all_reduce(HfChannel channel, void *data, int64_t n, HfDtype dtype, HfReduce op) {
   size_t element = dtype == HF_FLOAT32 ? sizeof(float) : dtype == HF_INT64 ? sizeof(int64_t) : 1;
+  barrier(channel);
   for (int64_t at = 0; at < n; at += PIECE)
     MPI_Allreduce(MPI_IN_PLACE, (char *)data + (size_t)at * element, piece_of(n - at), type_of(dtype), op_of(op), channels[channel]);
 }
@@ -82,8 +81,12 @@ static void gather_in_turn(char *out, const void *in, int64_t size) {
 }
 
 static void all_gather(void *out, const void *in, int64_t size) {
-  if (size > PIECE) gather_in_turn(out, in, size);
-  else MPI_Allgather(in, (int)size, MPI_BYTE, out, (int)size, MPI_BYTE, channels[HF_CHANNEL_MAIN]);
+  if (size > PIECE) {
+    gather_in_turn(out, in, size);
+    return;
+  }
+  barrier(HF_CHANNEL_MAIN);
+  MPI_Allgather(in, (int)size, MPI_BYTE, out, (int)size, MPI_BYTE, channels[HF_CHANNEL_MAIN]);
 }
 
 static HfTransport transport = {.version = HF_TRANSPORT_VERSION,

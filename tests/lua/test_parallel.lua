@@ -1,4 +1,4 @@
---- Several processes under mpirun: what they exchange, Trainer and Accelerator against transformers' on two processes (tests/golden/parallel) and
+-- slow: several processes under mpirun: what they exchange, Trainer and Accelerator against transformers' on two processes (tests/golden/parallel) and
 -- against one process with the batch of both, resuming, signals, a process that fails. The scripts that mpirun starts are in tests/parallel.
 local t = dofile(os.getenv("HFLUA_TESTS") .. "/lib/tap.lua")
 local program = dofile(os.getenv("HFLUA_TESTS") .. "/lib/program.lua")
@@ -18,7 +18,7 @@ os.remove(folder)
 hf.makedirs(folder)
 
 -- Two processes on few cores, as whoever; a run that hangs is a failure.
-local environment = "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMP_NUM_THREADS=1 HFLUA_DEVICE= "
+local environment = "env -u HFLUA_DEVICE OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMP_NUM_THREADS=1"
 local function run(processes, arguments, more)
   local words = { environment, more or "", "timeout 120", processes > 1 and "mpirun -np " .. processes or "", program.quote(program.path) }
   for _, argument in ipairs(arguments) do words[#words + 1] = program.quote(argument) end

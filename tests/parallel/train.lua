@@ -52,6 +52,11 @@ local function trainer_of(case, seen)
   local trainer = hf.Trainer { model = model, args = hf.TrainingArguments(case.args), train_dataset = rows.train, eval_dataset = rows.eval,
     data_collator = watched_collator(case, rows, seen), compute_metrics = case.task == "seqcls" and accuracy or nil }
   trainer:pop_callback(hf.PrinterCallback)
+  trainer:add_callback { on_pre_optimizer_step = function()
+    if not trainer.exchange then return end
+    local buckets, overlapped = trainer.exchange:buckets() -- every parameter has its gradient when the backward ends
+    assert(overlapped == buckets, ("%d of %d buckets behind the backward"):format(overlapped, buckets))
+  end }
   if case.stop then
     trainer:add_callback { on_step_end = function(_, _, state, control) control.should_training_stop = state.global_step >= case.stop end }
   end

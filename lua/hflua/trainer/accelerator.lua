@@ -323,16 +323,9 @@ function Accelerator:on_local_main_process(fn) return only_if(self.is_local_main
 function Accelerator:on_last_process(fn) return only_if(self.is_last_process, fn) end
 function Accelerator:on_process(fn, given) return only_if(self.process_index == (given or {}).process_index, fn) end
 
-local function first_if(is_first, fn, ...)
-  local results = is_first and table.pack(fn(...))
-  process_group.barrier()
-  results = results or table.pack(fn(...))
-  return table.unpack(results, 1, results.n)
-end
-
 --- Calls fn(...) in the main process, then in the others: what the first one puts into a cache is there for them.
-function Accelerator:main_process_first(fn, ...) return first_if(self.is_main_process, fn, ...) end
-function Accelerator:local_main_process_first(fn, ...) return first_if(self.is_local_main_process, fn, ...) end
+function Accelerator:main_process_first(fn, ...) return process_group.first(self.is_main_process, fn, ...) end
+function Accelerator:local_main_process_first(fn, ...) return process_group.first(self.is_local_main_process, fn, ...) end
 
 --- Returns when all processes have called it.
 function Accelerator:wait_for_everyone() process_group.barrier() end

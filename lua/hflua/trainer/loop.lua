@@ -213,6 +213,7 @@ end
 local function log_evaluate_save(self, ignore_keys)
   if self.control.should_log and self.state.global_step > self.run.last_logged_step then log_losses(self) end
   stop_if_signalled(self)
+  if not (self.control.should_evaluate or self.control.should_save) then return end
   if self.control.should_evaluate then
     local is_best = note_best(self, evaluate_in_training(self, ignore_keys))
     if self.args.save_strategy == "best" then self.control.should_save = is_best end

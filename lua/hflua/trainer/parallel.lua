@@ -86,9 +86,8 @@ function parallel:items_factor() return self.args.average_tokens_across_devices 
 function parallel:pending_signal()
   local own = require("hflua.core.interrupt").pending()
   if info().size == 1 then return own end
-  for _, signal in ipairs(process_group.gather_texts(own or "")) do
-    if signal ~= "" then return signal end
-  end
+  local most = process_group.max(own == "SIGINT" and 2 or own and 1 or 0)
+  return most == 2 and "SIGINT" or most == 1 and "SIGTERM" or nil
 end
 
 -- ---- evaluation

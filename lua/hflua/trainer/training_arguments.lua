@@ -315,6 +315,12 @@ function TrainingArguments.__tostring(self)
   return "TrainingArguments(\n" .. table.concat(lines, "\n") .. "\n)"
 end
 
+--- Calls fn() in the first process (of each host, with { local = true } as in HF by default), then in the others; what it gives.
+function TrainingArguments:main_process_first(fn, given)
+  local o = options.merge({ ["local"] = true, desc = "" }, given, "main_process_first")
+  return require("hflua.process_group").first((o["local"] and info().local_rank or info().rank) == 0, fn)
+end
+
 --- Warmup steps of a run of `num_training_steps`; warmup_steps below 1 is a share of them.
 function TrainingArguments:get_warmup_steps(num_training_steps)
   local steps = self.warmup_steps
