@@ -45,6 +45,9 @@ same(group.pad_tensor(tensor.ones(1, 1 + rank), 1, 0, true):tolist(), { rank == 
 ok, message = pcall(group.gather_tensor, tensor.ones(1 + rank))
 assert(not ok and message:find("pad_across_processes", 1, true), message)
 
+ok, message = pcall(core.average_on_device, tensor.ones(2):to(device))
+assert(not ok and message:find("the device has none", 1, true), message)
+
 -- ---- rows
 local shard = require "hflua.datasets.shard"
 local function rows(n, drop_last)
