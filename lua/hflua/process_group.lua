@@ -95,12 +95,16 @@ end
 
 -- ---- tensors
 
+-- "[8, 2] float32" of each process.
+local function describe_all(t) return core.all_gather(("[%s] %s"):format(table.concat(t.shape, ", "), t.dtype)) end
+
 -- Tells all processes when one has another shape or dtype.
-local function check_alike(t, what)
-  local own = ("[%s] %s"):format(table.concat(t.shape, ", "), t.dtype)
-  for r, theirs in ipairs(core.all_gather(own)) do
+local function check_alike(descriptions, what)
+  local rank = group.info().rank
+  local own = descriptions[rank + 1]
+  for r, theirs in ipairs(descriptions) do
     if theirs ~= own then
-      errors.raise("%s: process %d has %s, process %d has %s; pad_across_processes first", what, group.info().rank, own, r - 1, theirs)
+      errors.raise("%s: process %d has %s, process %d has %s; pad_across_processes first", what, rank, own, r - 1, theirs)
     end
   end
 end
@@ -110,7 +114,7 @@ function group.gather_tensor(t)
   if group.info().size == 1 then return t end
   t = t:detach()
   if t.ndim == 0 then t = t:reshape { 1 } end
-  check_alike(t, "gather")
+  check_alike(describe_all(t), "gather")
   return core.all_gather_tensor(t)
 end
 
@@ -119,23 +123,38 @@ local reduced_as = { float32 = true, int64 = true }
 --- The element-wise "sum", "mean", "max" or "min" over the processes.
 function group.reduce_tensor(t, reduction)
   if group.info().size == 1 then return t end
-  check_alike(t, "reduce")
+  check_alike(describe_all(t), "reduce")
   local plain = reduced_as[t.dtype] and t:detach() or t.dtype:find "float" and t:detach():float() or t:long()
   local result = core.all_reduce(plain, reduction == "mean" and "sum" or reduction)
   if reduction == "mean" then return result / group.info().size end
   return result:to(t.dtype)
 end
 
+-- `t` with dim `dim` brought to `size`.
+local function widen(t, dim, size, value, first)
+  local gap, pad = size - t:size(dim), {}
+  if gap == 0 then return t end
+  for _ = 1, 2 * (t.ndim - 1 - dim) do pad[#pad + 1] = 0 end
+  pad[#pad + 1], pad[#pad + 2] = first and gap or 0, first and 0 or gap
+  return t:pad(pad, value)
+end
+
 --- `t` with dim `dim` brought to the largest size among the processes by `value`, behind or (first = true) in front.
 function group.pad_tensor(t, dim, value, first)
   if dim < 0 then dim = dim + t.ndim end
   if group.info().size == 1 or dim < 0 or dim >= t.ndim then return t end
-  local gap = group.max(t:size(dim)) - t:size(dim)
-  if gap == 0 then return t end
-  local pad = {}
-  for _ = 1, 2 * (t.ndim - 1 - dim) do pad[#pad + 1] = 0 end
-  pad[#pad + 1], pad[#pad + 2] = first and gap or 0, first and 0 or gap
-  return t:pad(pad, value)
+  return widen(t, dim, group.max(t:size(dim)), value, first)
+end
+
+--- The rows of all processes, brought to one width (dim 1) by `value`.
+function group.gather_rows(t, value)
+  if t.ndim < 2 then return group.gather_tensor(t) end
+  t = t:detach()
+  local descriptions, most = describe_all(t), 0
+  for _, text in ipairs(descriptions) do most = math.max(most, tonumber(text:match "^%[%d+, (%d+)")) end
+  for r, text in ipairs(descriptions) do descriptions[r] = text:gsub("^(%[%d+, )%d+", "%1" .. most, 1) end
+  check_alike(descriptions, "gather")
+  return core.all_gather_tensor(widen(t, 1, most, value))
 end
 
 --- Calls fn(tensor) for every tensor in a value: a tensor, a list, a table of them; other values stay.

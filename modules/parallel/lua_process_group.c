@@ -57,10 +57,25 @@ static int group_broadcast(lua_State *L) {
   return 1;
 }
 
-static int64_t largest_of(const int64_t *sizes, int count) {
+/* The length of a text and as much of it as goes with the first exchange, which is enough for most. */
+typedef struct Opening {
+  int64_t length;
+  char text[120];
+} Opening;
+
+static int64_t largest_of(const Opening *openings, int count) {
   int64_t largest = 0;
-  for (int r = 0; r < count; r++) largest = sizes[r] > largest ? sizes[r] : largest;
+  for (int r = 0; r < count; r++) largest = openings[r].length > largest ? openings[r].length : largest;
   return largest;
+}
+
+/* Whole texts, `room` bytes apart. */
+static const char *gather_whole(lua_State *L, const HfProcessGroup *g, const char *text, size_t length, int64_t room) {
+  char *mine = scratch(L, room), *all = scratch(L, room * g->size);
+  memcpy(mine, text, length);
+  memset(mine + length, 0, (size_t)room - length);
+  g->transport->all_gather(all, mine, room);
+  return all;
 }
 
 /* all_gather(text) -> { text of process 0, of 1, ... } */
@@ -71,15 +86,13 @@ static int group_all_gather(lua_State *L) {
   lua_settop(L, 1);
   lua_createtable(L, g->size, 0);
   if (!g->transport) return lua_pushvalue(L, 1), lua_rawseti(L, 2, 1), 1;
-  int64_t own = (int64_t)length, *sizes = scratch(L, g->size * (int64_t)sizeof own);
-  g->transport->all_gather(sizes, &own, sizeof own);
-  int64_t room = largest_of(sizes, g->size);
-  char *mine = scratch(L, room), *all = scratch(L, room * g->size);
-  memcpy(mine, text, length);
-  memset(mine + length, 0, (size_t)room - length);
-  g->transport->all_gather(all, mine, room);
+  Opening own = {.length = (int64_t)length}, *openings = scratch(L, g->size * (int64_t)sizeof own);
+  memcpy(own.text, text, length < sizeof own.text ? length : sizeof own.text);
+  g->transport->all_gather(openings, &own, sizeof own);
+  int64_t room = largest_of(openings, g->size);
+  const char *all = room > (int64_t)sizeof own.text ? gather_whole(L, g, text, length, room) : NULL;
   for (int r = 0; r < g->size; r++) {
-    lua_pushlstring(L, all + r * room, (size_t)sizes[r]);
+    lua_pushlstring(L, all ? all + r * room : openings[r].text, (size_t)openings[r].length);
     lua_rawseti(L, 2, r + 1);
   }
   return lua_settop(L, 2), 1;

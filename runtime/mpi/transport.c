@@ -43,20 +43,31 @@ static bool open_group(HfProcessGroup *out, char *why, size_t size) {
   return true;
 }
 
-/* Returns when all have called it. MPI's own waiting looks all the time, and takes the core from who computes on it; so every exchange
- * begins with this, and none then waits for a process that comes late. */
-static void barrier(HfChannel channel) {
+/* MPI's own waiting looks all the time, and takes the core from who computes on it. This sleeps after some microseconds. */
+static void wait_for(MPI_Request *request) {
   enum { LOOKS = 200 };
   const struct timespec pause = {.tv_nsec = 50000};
-  MPI_Request request;
-  MPI_Ibarrier(channels[channel], &request);
-  for (int done = 0, looks = 0; MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done; looks++)
+  for (int done = 0, looks = 0; MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done; looks++)
     if (looks >= LOOKS) nanosleep(&pause, NULL);
 }
 
+static void barrier(HfChannel channel) {
+  MPI_Request request;
+  MPI_Ibarrier(channels[channel], &request);
+  wait_for(&request);
+}
+
+/* Small messages are waited for asleep; before a large one all meet, so that it waits for nobody. */
+static bool is_small(int64_t bytes) { return bytes <= 65536; }
 static int piece_of(int64_t left) { return left < PIECE ? (int)left : PIECE; }
 
 static void broadcast(void *bytes, int64_t size, int root) {
+  MPI_Request request;
+  if (is_small(size)) {
+    MPI_Ibcast(bytes, (int)size, MPI_BYTE, root, channels[HF_CHANNEL_MAIN], &request);
+    wait_for(&request);
+    return;
+  }
   barrier(HF_CHANNEL_MAIN);
   for (int64_t at = 0; at < size; at += PIECE) MPI_Bcast((char *)bytes + at, piece_of(size - at), MPI_BYTE, root, channels[HF_CHANNEL_MAIN]);
 }
@@ -65,10 +76,16 @@ static MPI_Datatype type_of(HfDtype dtype) { return dtype == HF_FLOAT32 ? MPI_FL
 static MPI_Op op_of(HfReduce op) { return op == HF_MAX ? MPI_MAX : op == HF_MIN ? MPI_MIN : MPI_SUM; }
 
 static void all_reduce(HfChannel channel, void *data, int64_t n, HfDtype dtype, HfReduce op) {
-  size_t element = dtype == HF_FLOAT32 ? sizeof(float) : dtype == HF_INT64 ? sizeof(int64_t) : 1;
+  MPI_Request request;
+  int64_t element = dtype == HF_FLOAT32 ? sizeof(float) : dtype == HF_INT64 ? sizeof(int64_t) : 1;
+  if (is_small(n * element)) {
+    MPI_Iallreduce(MPI_IN_PLACE, data, (int)n, type_of(dtype), op_of(op), channels[channel], &request);
+    wait_for(&request);
+    return;
+  }
   barrier(channel);
   for (int64_t at = 0; at < n; at += PIECE)
-    MPI_Allreduce(MPI_IN_PLACE, (char *)data + (size_t)at * element, piece_of(n - at), type_of(dtype), op_of(op), channels[channel]);
+    MPI_Allreduce(MPI_IN_PLACE, (char *)data + at * element, piece_of(n - at), type_of(dtype), op_of(op), channels[channel]);
 }
 
 /* Blocks too large for one message go from each process in turn. */
@@ -81,12 +98,17 @@ static void gather_in_turn(char *out, const void *in, int64_t size) {
 }
 
 static void all_gather(void *out, const void *in, int64_t size) {
-  if (size > PIECE) {
+  MPI_Request request;
+  MPI_Comm comm = channels[HF_CHANNEL_MAIN];
+  if (is_small(size)) {
+    MPI_Iallgather(in, (int)size, MPI_BYTE, out, (int)size, MPI_BYTE, comm, &request);
+    wait_for(&request);
+  } else if (size <= PIECE) {
+    barrier(HF_CHANNEL_MAIN);
+    MPI_Allgather(in, (int)size, MPI_BYTE, out, (int)size, MPI_BYTE, comm);
+  } else {
     gather_in_turn(out, in, size);
-    return;
   }
-  barrier(HF_CHANNEL_MAIN);
-  MPI_Allgather(in, (int)size, MPI_BYTE, out, (int)size, MPI_BYTE, channels[HF_CHANNEL_MAIN]);
 }
 
 static HfTransport transport = {.version = HF_TRANSPORT_VERSION,

@@ -109,8 +109,8 @@ end
 
 --- The rows of all processes, padded to one width; the first `count` of them.
 function parallel:gather_rows(value, count, padding)
-  return process_group.map(self:pad_rows(value, padding), function(t)
-    local all = process_group.gather_tensor(t)
+  return process_group.map(value, function(t)
+    local all = process_group.gather_rows(t, padding)
     if t.ndim == 0 or all:size(0) <= count then return all end
     return all:narrow(0, 0, count)
   end)
