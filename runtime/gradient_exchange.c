@@ -24,6 +24,7 @@ struct HfGradientExchange {
   float *memory;
   int count, bucket_count;
   int sent, overlapped;  /* buckets handed on; those of the last step that were before finish */
+  bool registered; /* in the parameters' `watched` */
   bool watching, touched_twice, failed;
   const HfCollectives *collectives; /* NULL: through the host */
   char detour[256];
@@ -135,6 +136,7 @@ HfGradientExchange *hf_gradient_exchange_new(HfTensor *const *parameters, int co
   choose_way(x);
   if (!check_parameters(x, err) || !make_flat(x, err)) return hf_gradient_exchange_release(x), NULL;
   for (int i = 0; i < count; i++) parameters[i]->watched = i + 1;
+  x->registered = true;
   return x;
 }
 
@@ -256,7 +258,10 @@ static void on_final(void *data, HfTensor *leaf) {
 
 static void reset(HfGradientExchange *x) {
   wait_for_thread(x);
-  x->queued = x->done = x->sent = 0; /* the thread looks at them when it is told of the next bucket */
+  pthread_mutex_lock(&x->lock);
+  x->queued = x->done = 0;
+  pthread_mutex_unlock(&x->lock);
+  x->sent = 0;
   for (int k = 0; k < x->bucket_count; k++) x->buckets[k].open = x->buckets[k].last - x->buckets[k].first + 1;
   memset(x->is_final, 0, (size_t)x->count);
   x->watching = x->touched_twice = x->failed = false;
@@ -338,7 +343,7 @@ void hf_gradient_exchange_release(HfGradientExchange *x) {
   if (!x) return;
   if (x->watching) hf_tape_watch(NULL, NULL);
   for (int i = 0; i < x->count; i++) {
-    if (x->parameters[i]->watched == i + 1) x->parameters[i]->watched = 0;
+    if (x->registered) x->parameters[i]->watched = 0;
     hf_tensor_release(x->parameters[i]);
   }
   if (!end_thread(x)) return; /* the thread keeps what it works on */

@@ -32,7 +32,8 @@ int hf_launched_local_rank(void) {
 /* ---- joining */
 
 static HfProcessGroup group = {.size = 1, .local_size = 1};
-static bool was_joined;
+static bool was_tried, is_joined;
+static HfError failure; /* of the one try */
 
 static bool join(HfError *err) {
   static const HfLibrary library = {"MPI", "hflua_mpi.so", "HFLUA_MPI_LIBRARY", "hf_transport", "none was found when it was built (libopenmpi-dev)"};
@@ -52,7 +53,9 @@ static bool join(HfError *err) {
 }
 
 const HfProcessGroup *hf_process_group(HfError *err) {
-  if (was_joined || hf_launched_size() <= 1) return &group;
-  was_joined = join(err);
-  return was_joined ? &group : NULL;
+  if (hf_launched_size() <= 1) return &group;
+  if (!was_tried) is_joined = join(&failure);
+  was_tried = true;
+  if (!is_joined && err) *err = failure;
+  return is_joined ? &group : NULL;
 }

@@ -30,7 +30,7 @@ local function start(processes)
       command and "mpirun, which is not there" or "a script that can be started again", processes)
   end
   io.stdout:flush()
-  local _, kind, code = os.execute(("OMP_NUM_THREADS=%s exec mpirun --bind-to none -np %d %s"):format(threads(processes), processes, command))
+  local _, kind, code = os.execute(("exec env OMP_NUM_THREADS=%s mpirun --bind-to none -np %d %s"):format(quote(tostring(threads(processes))), processes, command))
   os.exit(kind == "signal" and 128 + code or code, true)
 end
 

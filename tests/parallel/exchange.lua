@@ -107,8 +107,10 @@ ok, message = pcall(backward, function()
   for _ = 1, 2 do one_sided:sum():backward() end
 end)
 assert(not ok and message:find("changed after its exchange had begun", 1, true), message)
-ok, message = pcall(core.exchange, { p }, 1)
+ok, message = pcall(core.exchange, { unused, p, q }, 1)
 assert(not ok and message:find("is in another one already", 1, true), message)
+backward(function() exchange:begin() loss():backward() end)
+assert(select(2, exchange:buckets()) == (rank == 0 and 3 or 0), "the first exchange still watches")
 exchange:close()
 core.exchange({ p }, 1):close()
 

@@ -255,27 +255,33 @@ end
 
 -- ---- between processes. A value is a tensor or a table of them; in one process it is what there is.
 
+-- fn of every tensor in a value.
+local function each(value, fn)
+  if process_group.info().size == 1 then return value end
+  return process_group.map(value, fn)
+end
+
 --- The tensors of all processes, one behind the other along dim 0.
-function Accelerator:gather(value) return process_group.map(value, process_group.gather_tensor) end
+function Accelerator:gather(value) return each(value, process_group.gather_tensor) end
 
 --- The same without the rows that complete the last round of a prepared loader.
 function Accelerator:gather_for_metrics(value)
   local all, remainder = self:gather(value), self.remainder or 0
   if not self.end_of_dataloader or remainder == 0 then return all end
-  return process_group.map(all, function(t) return t.ndim > 0 and t:size(0) > remainder and t:narrow(0, 0, remainder) or t end)
+  return each(all, function(t) return t.ndim > 0 and t:size(0) > remainder and t:narrow(0, 0, remainder) or t end)
 end
 
 --- Element by element: "sum", "mean", "max" over the processes, or "none".
 function Accelerator:reduce(value, reduction)
   reduction = reduction or "sum"
   if reduction == "none" then return value end
-  return process_group.map(value, function(t) return process_group.reduce_tensor(t, reduction) end)
+  return each(value, function(t) return process_group.reduce_tensor(t, reduction) end)
 end
 
 --- pad_across_processes(value, { dim = 0, pad_index = 0, pad_first = false }): as large in `dim` as the largest of the processes.
 function Accelerator:pad_across_processes(value, given)
   local o = options.merge({ dim = 0, pad_index = 0, pad_first = false }, given, "pad_across_processes")
-  return process_group.map(value, function(t) return process_group.pad_tensor(t, o.dim, o.pad_index, o.pad_first) end)
+  return each(value, function(t) return process_group.pad_tensor(t, o.dim, o.pad_index, o.pad_first) end)
 end
 
 -- Elements first .. last of a list, a tensor or a dataset.
