@@ -148,12 +148,18 @@ t.test("two processes of batch 4 are one of batch 8", function()
       { task = "seqcls", train_rows = 64, eval_rows = 16, frozen = "embeddings",
         args = arguments { per_device_train_batch_size = size / 2, per_device_eval_batch_size = size, gradient_accumulation_steps = 2 } },
       { task = "clm", train_rows = 64, eval_rows = 16, args = arguments { per_device_train_batch_size = size, per_device_eval_batch_size = size } },
+      { task = "clm", train_rows = 64, eval_rows = 16, args = arguments { per_device_train_batch_size = size, per_device_eval_batch_size = size, num_train_epochs = 1,
+        label_smoothing_factor = 0.1, optim = "sgd", max_grad_norm = 0, include_num_input_tokens_seen = "non_padding" } },
+      { task = "seqcls", train_rows = 64, eval_rows = 15, summed_loss = true, args = arguments { per_device_train_batch_size = size, num_train_epochs = 1, lr_scheduler_type = "cosine",
+        per_device_eval_batch_size = 1, include_for_metrics = { "inputs", "loss" } } },
+      { task = "seqcls", train_rows = 64, eval_rows = 19, args = arguments { per_device_train_batch_size = size, num_train_epochs = 1, max_steps = 5, eval_strategy = "steps", eval_steps = 5,
+        per_device_eval_batch_size = 1, batch_eval_metrics = true } },
     }
   end
   local whole, shared = train(1, both(8)), train(2, both(4))
   for i, expected in ipairs(whole) do
     check_history(shared[i].log_history, expected.log_history, 1e-5, { total_flos = true }) -- of padded tokens
-    check_weights(shared[i].weights, expected.weights, i == 3 and 1e-5 or 1e-6)
+    check_weights(shared[i].weights, expected.weights, i == 3 and 1e-5 or 2e-6)
     t.near(shared[i].training_loss, expected.training_loss, 1e-6)
     if expected.predictions then check_predictions(shared[i], expected) end
   end

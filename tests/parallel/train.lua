@@ -30,7 +30,27 @@ end
 
 local function accuracy(p)
   local right = p.predictions:argmax { dim = -1 }:eq(p.label_ids):float():mean():item()
-  return { accuracy = right, rows = p.label_ids:size(0) }
+  local scores = { accuracy = right, rows = p.label_ids:size(0) }
+  if p.inputs then scores.tokens, scores.losses = p.inputs:gt(0):long():sum():item(), p.losses:numel() end
+  return scores
+end
+
+-- With batch_eval_metrics: adds up over batches.
+local function accuracy_by_batch()
+  local right, rows = 0, 0
+  return function(p, o)
+    right, rows = right + p.predictions:argmax { dim = -1 }:eq(p.label_ids):long():sum():item(), rows + p.label_ids:size(0)
+    if not o.compute_result then return end
+    local scores = { accuracy = right / rows, rows = rows }
+    right, rows = 0, 0
+    return scores
+  end
+end
+
+-- compute_loss_func: the sum of the losses by the number of labels of the whole step.
+local function summed_loss(outputs, labels, o)
+  assert(o.num_items_in_batch)
+  return hf.tensor.cross_entropy(outputs.logits, labels, { reduction = "sum" }) / o.num_items_in_batch
 end
 
 local function set_dropout(model, p)
@@ -50,7 +70,8 @@ local function trainer_of(case, seen)
     hf.no_grad(function() for _, parameter in model:named_parameters() do parameter:fill_(0.5) end end)
   end
   local trainer = hf.Trainer { model = model, args = hf.TrainingArguments(case.args), train_dataset = rows.train, eval_dataset = rows.eval,
-    data_collator = watched_collator(case, rows, seen), compute_metrics = case.task == "seqcls" and accuracy or nil }
+    data_collator = watched_collator(case, rows, seen), compute_metrics = case.task == "seqcls" and (case.args.batch_eval_metrics and accuracy_by_batch() or accuracy) or nil,
+    compute_loss_func = case.summed_loss and summed_loss or nil }
   trainer:pop_callback(hf.PrinterCallback)
   trainer:add_callback { on_pre_optimizer_step = function()
     if not trainer.exchange then return end
@@ -100,7 +121,7 @@ local function run(case)
   for i, row in ipairs(trainer.state.log_history) do history[i] = timeless(row) end
   local result = { global_step = output.global_step, training_loss = output.training_loss, max_steps = trainer.state.max_steps, log_history = history,
     train_batch_size = trainer.state.train_batch_size, batches = batches, weights = summary(trainer.model) }
-  if case.task == "seqcls" then
+  if case.task == "seqcls" and not case.args.batch_eval_metrics then
     local predicted = trainer:predict(rows.eval)
     result.predictions, result.predict_metrics = predicted.predictions:tolist(), timeless(predicted.metrics)
     assert(#predicted.label_ids:tolist() == #rows.eval)
