@@ -66,6 +66,12 @@ static int own_cuda_index(void) {
   return count ? local_rank % count : 0;
 }
 
+int hf_cuda_current(void) {
+  for (int i = 0; i < CUDA_MOST; i++)
+    if (cuda_devices[i].device.kernels) return i;
+  return own_cuda_index();
+}
+
 /* The number in "cuda", "cuda:3"; -1 for anything else. */
 static int cuda_index(const char *name) {
   char *end;
