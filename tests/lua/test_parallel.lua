@@ -225,6 +225,9 @@ t.test("a process that fails says why and takes the others with it", function()
   assert(not result.out:find("not reached", 1, true))
   result = run(2, { training_script "if rank == 0 then os.exit(7) end trainer:train()" })
   t.same(result.status, 7)
+  result = run(2, { training_script "if rank == 0 then trainer:train() end" }, "HFLUA_MPI_PATIENCE=0") -- the other one just ends
+  t.same(result.status, 1)
+  says(result.err, "hflua (process 0 of 2): waits for process 1, which has ended: all processes must make the same calls")
 end)
 
 t.test("a signal to one process ends all of them after the same step, with a checkpoint", function()
