@@ -130,6 +130,17 @@ typedef struct HfGradientCheck {
 
 typedef struct HfGraph HfGraph; /* of a device */
 
+/* Means over processes that drive one device each, without a way through the host. */
+enum { HF_COLLECTIVE_ID_BYTES = 128 };
+typedef struct HfCollectives {
+  /* What the processes find each other by: all make one, that of the first is handed to all. false with the reason in one sentence. */
+  bool (*make_id)(void *id, char *why, size_t size);
+  bool (*join)(const void *id, int rank, int processes, char *why, size_t size); /* once; returns when all have called it */
+  /* The mean of each of `count` arrays of sizes[i] numbers, in place, behind the kernels queued so far; later kernels do not wait for it. */
+  HfStatus (*average)(float *const *arrays, const int64_t *sizes, int64_t count);
+  HfStatus (*wait)(void); /* kernels queued from here on see the means; the host does not wait */
+} HfCollectives;
+
 typedef struct HfKernels {
   const char *name; /* "cpu", "cuda:0" */
 
@@ -230,6 +241,8 @@ typedef struct HfKernels {
    * stops: a loss (NULL: none) or norm that is not finite makes factor NaN from then on. */
   HfStatus (*check_gradients)(HfGradientCheck *check, const float *loss, double max_norm, double loss_scale, bool stops);
   HfStatus (*scale_all)(float *const *tensors, const int64_t *sizes, int64_t count, const float *factor); /* by *factor of the device's memory; 1 or NaN leaves them alone */
+
+  const HfCollectives *collectives; /* NULL: processes add up copies in the memory of the host */
 } HfKernels;
 
 /* The table of the processor; chosen from its instruction sets on the first call (HFLUA_ISA=plain|v3|v4 overrides). */

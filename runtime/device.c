@@ -2,12 +2,11 @@
  * for: hflua_cuda.so beside the program, or the file that HFLUA_CUDA_BACKEND names. */
 #include "device.h"
 #include "graph.h"
-#include <dlfcn.h>
-#include <limits.h>
+#include "library.h"
+#include "process_group.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static HfDevice cpu = {.type = "cpu", .index = 0, .name = "cpu"};
 
@@ -30,31 +29,14 @@ static struct {
   char why[WHY_SIZE]; /* when there is none */
 } backend;
 
-/* The library's path; false when there is no such file. */
-static bool library_path(char *path, size_t size) {
-  const char *given = getenv("HFLUA_CUDA_BACKEND");
-  if (given && *given) return snprintf(path, size, "%s", given) < (int)size;
-  ssize_t length = readlink("/proc/self/exe", path, size - 1);
-  if (length <= 0) return false;
-  path[length] = 0;
-  char *slash = strrchr(path, '/');
-  if (!slash || (size_t)(slash - path) + sizeof "/hflua_cuda.so" > size) return false;
-  strcpy(slash, "/hflua_cuda.so");
-  return access(path, R_OK) == 0;
-}
-
 static const HfCudaBackend *open_backend(char *why) {
-  char path[PATH_MAX];
-  if (!library_path(path, sizeof path))
-    return snprintf(why, WHY_SIZE, "this build has no CUDA back end: no CUDA toolkit was found when it was built"), NULL;
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!library) return snprintf(why, WHY_SIZE, "the CUDA back end cannot be opened: %s", dlerror()), NULL;
+  static const HfLibrary library = {"the CUDA back end", "hflua_cuda.so", "HFLUA_CUDA_BACKEND", "hf_cuda_backend",
+                                    "no CUDA toolkit was found when it was built"};
   HfCudaBackendFn *get;
-  *(void **)&get = dlsym(library, "hf_cuda_backend");
+  *(void **)&get = hf_library_open(&library, why, WHY_SIZE);
   const HfCudaBackend *found = get ? get() : NULL;
-  if (!found || found->version != HF_CUDA_BACKEND_VERSION)
-    return snprintf(why, WHY_SIZE, "%.300s belongs to another version of hflua", path), NULL;
-  return found;
+  if (!found || found->version == HF_CUDA_BACKEND_VERSION) return found;
+  return snprintf(why, WHY_SIZE, "hflua_cuda.so belongs to another version of hflua"), NULL;
 }
 
 const HfCudaBackend *hf_cuda(HfError *err) {
@@ -79,11 +61,23 @@ static struct {
   char name[16];
 } cuda_devices[CUDA_MOST];
 
+/* The GPU of this process when none is named: one each, shared where there are fewer than processes on the host. */
+static int own_cuda_index(void) {
+  int local_rank = hf_launched_local_rank(), count = local_rank ? hf_cuda_device_count() : 0;
+  return count ? local_rank % count : 0;
+}
+
+int hf_cuda_current(void) {
+  for (int i = 0; i < CUDA_MOST; i++)
+    if (cuda_devices[i].device.kernels) return i;
+  return own_cuda_index();
+}
+
 /* The number in "cuda", "cuda:3"; -1 for anything else. */
 static int cuda_index(const char *name) {
   char *end;
   if (strncmp(name, "cuda", 4)) return -1;
-  if (!name[4]) return 0;
+  if (!name[4]) return own_cuda_index();
   if (name[4] != ':' || name[5] < '0' || name[5] > '9') return -1;
   long index = strtol(name + 5, &end, 10);
   return *end || index >= CUDA_MOST ? -1 : (int)index;

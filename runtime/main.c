@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "lua_aux.h"
 #include "memory.h"
+#include "process_group.h"
 #include "repl.h"
 #include "sandbox.h"
 #include "state.h"
@@ -315,7 +316,9 @@ static void leave_progress_bars(lua_State *L) {
 static void print_error(lua_State *L, const char *message) {
   fflush(stdout);
   leave_progress_bars(L);
-  fprintf(stderr, "hflua: %s\n", message ? message : "(error object is not a string)");
+  if (!message) message = "(error object is not a string)";
+  if (hf_launched_size() > 1) fprintf(stderr, "hflua (process %d of %d): %s\n", hf_launched_rank(), hf_launched_size(), message);
+  else fprintf(stderr, "hflua: %s\n", message);
 }
 
 /* Threads of a team wait for each other in a loop before they sleep. libgomp's default is long: where other programs want the

@@ -23,6 +23,28 @@ bool hf_tape_wants(HfTensor *const *inputs, int count) {
   return false;
 }
 
+/* ---- who waits for gradients */
+
+static HfGradientWatcher *watcher;
+static void *watcher_data;
+static int64_t opaque_nodes; /* recorded and not yet walked or released */
+
+void hf_tape_watch(HfGradientWatcher *called, void *data) { watcher = called, watcher_data = data; }
+
+static void count_use(HfEdge *edge) {
+  if (!edge->leaf->watched) return;
+  edge->counted = true;
+  edge->leaf->open_uses++;
+}
+
+/* `walked`: the operation has given its gradient. */
+static void end_use(HfEdge *edge, bool walked) {
+  if (!edge->counted) return;
+  edge->counted = false;
+  if (--edge->leaf->open_uses || !walked || !watcher || opaque_nodes) return;
+  watcher(watcher_data, edge->leaf);
+}
+
 /* ---- recording */
 
 static void set_edge(HfEdge *edge, HfTensor *t) {
@@ -32,7 +54,7 @@ static void set_edge(HfEdge *edge, HfTensor *t) {
   if (t->node)
     edge->node = t->node, t->node->references++;
   else
-    edge->leaf = t, hf_tensor_retain(t);
+    edge->leaf = t, hf_tensor_retain(t), count_use(edge);
 }
 
 static bool is_one_of(const HfTensor *t, HfTensor *const *list, int count) {
@@ -94,6 +116,7 @@ bool hf_tape_record(HfTensor *const *outputs, int output_count, const HfRecord *
     outputs[i]->output = i;
     node->references++;
   }
+  opaque_nodes += r->operation->opaque;
   hf_node_release(node);
   return true;
 }
@@ -109,6 +132,7 @@ static void release_saved(HfNode *node) {
     node->saved[i] = NULL;
   }
   if (!node->released && node->operation && node->operation->release) node->operation->release(node->context);
+  if (!node->released && node->operation) opaque_nodes -= node->operation->opaque;
   node->released = true;
 }
 
@@ -116,6 +140,7 @@ static void destroy(HfNode *node) {
   release_saved(node);
   for (int i = 0; i < HF_MAX_OUTPUTS; i++) hf_tensor_release(node->grad[i]);
   for (int i = 0; i < node->inputs; i++) {
+    end_use(&node->edge[i], false);
     hf_tensor_release(node->edge[i].leaf);
     hf_node_release(node->edge[i].node);
   }
@@ -293,7 +318,10 @@ static bool run_node(Walk *w, HfNode *node, HfError *err) {
   else
     for (int i = 0; i < node->inputs; i++) hf_tensor_release(dinp[i]);
   for (int i = 0; i < node->outputs; i++) hf_tensor_release(node->grad[i]), node->grad[i] = NULL;
-  if (!w->retain_graph) release_saved(node);
+  if (!w->retain_graph) {
+    release_saved(node);
+    for (int i = 0; i < node->inputs; i++) end_use(&node->edge[i], ok);
+  }
   if (dinp != few) hf_free(dinp);
   return ok;
 }

@@ -15,11 +15,13 @@ typedef struct HfOperation {
   const char *name;
   bool (*backward)(HfNode *node, HfTensor *const *dout, HfTensor **dinp, HfError *err);
   void (*release)(void *context); /* frees what the context owns beyond its bytes; may be NULL */
+  bool opaque; /* its backward may record and walk operations of its own, on leaves that are none of its operands */
 } HfOperation;
 
 /* An operand as the backward sees it: where its gradient goes and what shape that has. */
 typedef struct HfEdge {
   HfTensor *leaf;   /* owned; for leaves that want a gradient */
+  bool counted;     /* among the open uses of a watched leaf */
   HfNode *node;     /* owned; for results of earlier operations */
   int output;       /* which result of `node` */
   HfDevice *device;
@@ -68,6 +70,11 @@ bool hf_backward(HfTensor *root, HfTensor *gradient, bool retain_graph, HfError 
  * tensor of the input's shape (borrowed), and *beta = 1 to add to it or 0 to overwrite. NULL with err set on failure.
  * Leave dinp[i] NULL afterwards. */
 HfTensor *hf_grad_target(HfNode *node, int i, float *beta, HfError *err);
+
+/* Called in a walk when the gradient of a watched leaf (HfTensor) has got all that the operations recorded so far give it. Not
+ * called with retain_graph, nor while an opaque operation is still to be walked: whoever watches looks again at the end. */
+typedef void HfGradientWatcher(void *data, HfTensor *leaf);
+void hf_tape_watch(HfGradientWatcher *watcher, void *data); /* NULL: nobody */
 
 void hf_node_release(HfNode *node);
 

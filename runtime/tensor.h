@@ -76,6 +76,7 @@ typedef struct HfTensor {
   struct HfTensor *grad;       /* of a leaf, after backward; owned */
   HfNode *node;                /* the operation that made it; NULL for leaves; owned */
   int output;                  /* which result of that operation */
+  int watched, open_uses;      /* of a leaf: 1 + its place in the list of a gradient exchange (0: in none); its operations still to be walked back */
 } HfTensor;
 
 /* ---- dtypes */

@@ -119,5 +119,6 @@ void hf_cuda_fill_activation(HfKernels *k);
 void hf_cuda_fill_attention(HfKernels *k);
 void hf_cuda_fill_matmul(HfKernels *k);
 void hf_cuda_fill_optim(HfKernels *k);
+void hf_cuda_fill_collective(HfKernels *k);
 
 #endif

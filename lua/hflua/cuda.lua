@@ -14,7 +14,7 @@ cuda.reason = core.reason
 
 -- "cuda:1", 1 or nil as a number.
 local function index_of(device)
-  if device == nil then return 0 end
+  if device == nil then return core.current() end
   if math.type(device) == "integer" then return device end
   local index = tostring(device):match("^cuda:?(%d*)$")
   if not index then errors.raise("cuda: device: expected a number or 'cuda:N', found %s", tostring(device)) end
@@ -24,7 +24,7 @@ end
 --- The GPU's name.
 function cuda.get_device_name(device) return core.device_name(index_of(device)) end
 --- The number of the GPU in use; a process uses one.
-function cuda.current_device() return 0 end
+cuda.current_device = core.current
 
 -- Statistics; zeros before a device is used.
 local function memory()

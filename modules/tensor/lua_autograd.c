@@ -126,7 +126,7 @@ static void lua_release(void *context) {
   if (lua_checkstack(operation->main, 4)) luaL_unref(operation->main, LUA_REGISTRYINDEX, operation->reference);
 }
 
-static const HfOperation lua_operation = {"custom_op", lua_backward, lua_release};
+static const HfOperation lua_operation = {"custom_op", lua_backward, lua_release, .opaque = true};
 
 static lua_State *main_thread(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);

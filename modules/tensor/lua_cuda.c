@@ -11,6 +11,8 @@ static int cuda_reason(lua_State *L) {
   return lua_pushstring(L, cuda ? why : err.message), 1;
 }
 
+static int cuda_current(lua_State *L) { return lua_pushinteger(L, hf_cuda_current()), 1; }
+
 static int cuda_device_count(lua_State *L) { return lua_pushinteger(L, hf_cuda_device_count()), 1; }
 
 /* The back end; an error that says why there is none. */
@@ -76,8 +78,8 @@ static int cuda_reset_peak(lua_State *L) { return check_backend(L)->reset_peak()
 static int cuda_empty_cache(lua_State *L) { return check_backend(L)->empty_cache(), 0; }
 
 int luaopen_hflua_core_cuda(lua_State *L) {
-  static const luaL_Reg functions[] = {{"reason", cuda_reason},         {"device_count", cuda_device_count}, {"device_name", cuda_device_name},
-                                       {"is_open", cuda_is_open},       {"tf32", cuda_tf32},                 {"synchronize", cuda_synchronize},   {"memory", cuda_memory},
+  static const luaL_Reg functions[] = {{"reason", cuda_reason},         {"current", cuda_current}, {"device_count", cuda_device_count}, {"device_name", cuda_device_name},
+                                       {"is_open", cuda_is_open},       {"tf32", cuda_tf32},       {"synchronize", cuda_synchronize},   {"memory", cuda_memory},
                                        {"reset_peak", cuda_reset_peak}, {"empty_cache", cuda_empty_cache},   {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

@@ -13,7 +13,7 @@ end)
 
 t.test("launch runs the function with its arguments", function()
   t.same({ hf.launch(function(a, b) return b, a end, { num_processes = 1, args = { 1, 2 } }) }, { 2, 1 })
-  t.raises(function() hf.launch(print, { num_processes = 2 }) end, "num_processes", "found 2")
+  t.raises(function() hf.launch(print, { num_processes = 0 }) end, "num_processes: expected a whole number above 0, found 0")
   t.raises(function() hf.launch(print, { processes = 2 }) end, "unknown option 'processes'")
 end)
 

@@ -27,7 +27,7 @@ local told = {}
 
 local function tell_once(name, reason)
   local line = ("Dataset:%s: the result is not cached: %s"):format(name, reason)
-  if told[line] then return end
+  if told[line] or not require("hflua.process_group").is_main() then return end
   told[line] = true
   io.stderr:write(line, "\n")
 end

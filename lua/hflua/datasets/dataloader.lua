@@ -3,6 +3,8 @@ local Dataset = require "hflua.datasets.dataset"
 local collate = require "hflua.datasets.collate"
 local errors = require "hflua.errors"
 local options = require "hflua.options"
+local process_group = require "hflua.process_group"
+local shard = require "hflua.datasets.shard"
 
 local DataLoader = { __name = "DataLoader" }
 DataLoader.__index = DataLoader
@@ -91,12 +93,41 @@ local function new(dataset, opts)
     generator = opts.generator, sampler = opts.sampler, batch_sampler = opts.batch_sampler, shuffle = opts.shuffle or false }, DataLoader)
 end
 
+--- A loader that gives each process of a group its share of the batches (hflua.datasets.shard); split_batches: its share of each
+-- batch. Rows in random order are those that process 0 draws.
+function DataLoader:sharded(split_batches)
+  local info, size = process_group.info(), self.batch_size
+  if info.size == 1 then return self end
+  if self.batch_sampler then errors.raise("DataLoader: batch_sampler: its batches cannot be dealt out to %d processes; give a sampler", info.size) end
+  if split_batches and size % info.size ~= 0 then
+    errors.raise("split_batches: the batch size must be a multiple of the number of processes, found %d and %d", size, info.size)
+  end
+  local copy = {}
+  for name, value in pairs(self) do copy[name] = value end
+  copy.batch_size, copy.is_sharded = split_batches and size // info.size or size, true
+  if self.shuffle and not self.generator then copy.order_generator = random().generator(random().random_int64()) end
+  return setmetatable(copy, DataLoader)
+end
+
+--- Rows of a pass, in all processes together.
+function DataLoader:pass_rows()
+  return self.sampler and type(self.sampler) == "table" and (self.sampler.length or #self.sampler) or #self.dataset
+end
+
 --- Number of batches of a pass.
 function DataLoader:__len()
   if self.batch_sampler then return #self.batch_sampler end
-  local rows = self.sampler and type(self.sampler) == "table" and (self.sampler.length or #self.sampler) or #self.dataset
+  local rows = self:pass_rows()
+  if self.is_sharded then return shard.length(rows, self.batch_size, self.drop_last, process_group.info().size) // self.batch_size end
   if self.drop_last then return rows // self.batch_size end
   return (rows + self.batch_size - 1) // self.batch_size
+end
+
+-- Of the rows of a pass those of this process.
+local function rows_of_process(self, next_row)
+  local order, info = {}, process_group.info()
+  for row in next_row do order[#order + 1] = row end
+  return walk(shard.rows(process_group.broadcast_order(order), self.batch_size, self.drop_last, info.rank, info.size))
 end
 
 -- The lists of row numbers of one pass.
@@ -106,7 +137,7 @@ local function index_batches(self)
   if self.sampler then
     next_row = sampler_rows(self.sampler, "DataLoader: sampler")
   elseif self.shuffle then
-    next_row = random_rows(#self.dataset, self.generator)
+    next_row = random_rows(#self.dataset, self.order_generator or self.generator)
   else
     local i, n = 0, #self.dataset
     next_row = function()
@@ -114,6 +145,7 @@ local function index_batches(self)
       return i <= n and i or nil
     end
   end
+  if self.is_sharded then next_row = rows_of_process(self, next_row) end
   return in_batches(next_row, self.batch_size, self.drop_last)
 end
 

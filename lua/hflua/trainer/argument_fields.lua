@@ -30,6 +30,8 @@ local fields = {
   { "max_grad_norm", "rate", 1.0 },
   { "label_smoothing_factor", "share", 0.0 },
   { "average_tokens_across_devices", "boolean", true },
+  { "accelerator_config", "table" },
+  { "ddp_bucket_cap_mb", "count", 25 },
   -- precision, memory, device
   { "bf16", "boolean", false },
   { "fp16", "boolean", false },
@@ -123,8 +125,8 @@ local ignored = {
   torch_compile_mode = "kernels are compiled already; 'reduce-overhead' means cuda_graphs",
   torch_empty_cache_steps = "memory is reused",
   use_liger_kernel = "kernels are fused already",
-  log_level_replica = "one process writes the log",
-  log_on_each_node = "one process writes the log",
+  log_level_replica = "the first process writes the log",
+  log_on_each_node = "the first process writes the log",
   eval_use_gather_object = "not needed",
   enable_jit_checkpoint = "SIGTERM always saves a checkpoint",
   half_precision_backend = "there is one",
@@ -134,12 +136,13 @@ local ignored = {
   jit_mode_eval = "not needed",
   use_ipex = "not needed",
   auto_find_batch_size = "the batch size stays as given",
-  ddp_find_unused_parameters = "not needed", ddp_bucket_cap_mb = "not needed", ddp_broadcast_buffers = "not needed",
-  ddp_static_graph = "not needed", ddp_backend = "not needed", ddp_timeout = "not needed", local_rank = "not needed",
+  ddp_find_unused_parameters = "parameters without a gradient count as zeros", ddp_broadcast_buffers = "buffers do not change in training",
+  ddp_static_graph = "not needed", ddp_backend = "NCCL between GPUs that have it, else MPI", ddp_timeout = "processes wait for each other",
+  local_rank = "the launcher says it",
   project = "no such integration", trackio_space_id = "no such integration",
   hub_strategy = "nothing is uploaded", hub_private_repo = "nothing is uploaded", hub_model_id = "nothing is uploaded",
   hub_always_push = "nothing is uploaded", hub_revision = "nothing is uploaded", hub_token = "nothing is uploaded",
-  accelerator_config = "batches are dispatched as they are", debug = "HFLUA_DEBUG=1 shows more",
+  debug = "HFLUA_DEBUG=1 shows more",
 }
 
 -- They would change what is computed or promised, so setting them is an error.

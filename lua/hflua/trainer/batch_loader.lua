@@ -9,8 +9,9 @@ local BatchLoader = class("BatchLoader")
 -- batch -> the iterator that made it: `for` hands the last batch back, which tells its pass.
 local passes = setmetatable({}, { __mode = "k" })
 
---- options: batch_size, sampler, collate_fn, drop_last.
+--- options: batch_size, sampler, collate_fn, drop_last. `is_sharded`: the sampler gives the rows of this process alone.
 function BatchLoader:init(dataset, options)
+  self.is_sharded = options.sampler.is_shard == true
   self.dataset, self.batch_size, self.sampler = dataset, options.batch_size, options.sampler
   self.collate_fn, self.drop_last, self.epoch = options.collate_fn, options.drop_last, 0
 end

@@ -163,7 +163,7 @@ local ProgressCallback = TrainerCallback:extend("ProgressCallback")
 callbacks.ProgressCallback = ProgressCallback
 
 function ProgressCallback:on_train_begin(args, state)
-  self.training_bar = require("hflua.progress").tqdm(state.max_steps)
+  self.training_bar = require("hflua.progress").tqdm(state.max_steps, { disable = not state.is_world_process_zero })
   self.training_bar:update(state.global_step)
   self.current_step = state.global_step
 end
@@ -175,7 +175,7 @@ end
 
 function ProgressCallback:on_prediction_step(args, state, control, kwargs)
   if not self.prediction_bar then
-    self.prediction_bar = require("hflua.progress").tqdm(#kwargs.eval_dataloader, { leave = self.training_bar == nil })
+    self.prediction_bar = require("hflua.progress").tqdm(#kwargs.eval_dataloader, { leave = self.training_bar == nil, disable = not state.is_world_process_zero })
   end
   self.prediction_bar:update(1)
 end
@@ -190,7 +190,7 @@ ProgressCallback.on_predict = close_prediction_bar
 
 function ProgressCallback:on_log(args, state, control, kwargs)
   local bar = self.training_bar
-  if not bar then return end
+  if not bar or not state.is_world_process_zero then return end
   bar:write(callbacks.format_logs(kwargs.logs))
 end
 

@@ -88,8 +88,8 @@ end
 local function loader(self, dataset, description, sampler_method, batch_size, drop_last)
   check_dataset(dataset, description)
   local kept = self:remove_unused_columns(dataset, description)
-  return BatchLoader(kept, { batch_size = batch_size, sampler = self[sampler_method](self, dataset),
-    collate_fn = self.data_collator, drop_last = drop_last })
+  local sampler, own_batch_size = self:shard_sampler(self[sampler_method](self, dataset), batch_size, drop_last)
+  return BatchLoader(kept, { batch_size = own_batch_size, sampler = sampler, collate_fn = self.data_collator, drop_last = drop_last })
 end
 
 --- Batches for training.
@@ -101,7 +101,7 @@ end
 local function eval_loader(self, dataset, description)
   local args = self.args
   local made = loader(self, dataset, description, "get_eval_sampler", args.eval_batch_size, args.dataloader_drop_last)
-  local dropped = args.dataloader_drop_last and #dataset % args.eval_batch_size or 0
+  local dropped = args.dataloader_drop_last and #dataset % (made.batch_size * args.world_size) or 0
   if dropped > 0 then notes.once("%s leaves out the last %d of %d rows (dataloader_drop_last)", description, dropped, #dataset) end
   return made
 end

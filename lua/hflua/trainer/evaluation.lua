@@ -4,6 +4,7 @@ local options = require "hflua.options"
 local ordered = require "hflua.ordered"
 local data = require "hflua.trainer.data"
 local notes = require "hflua.trainer.notes"
+local process_group = require "hflua.process_group"
 local speed = require "hflua.trainer.speed"
 
 local evaluation = {}
@@ -103,7 +104,8 @@ function evaluation:prediction_step(model, inputs, prediction_loss_only, ignore_
   if labels then
     local weights, items = self:accumulation_weights { inputs }
     loss, outputs = self:compute_loss(model, inputs, { return_outputs = true, num_items_in_batch = items })
-    loss = weights[1] ~= 1 and loss * weights[1] or loss
+    local weight = self.compute_loss_func and items and self:items_factor() or weights[1]
+    loss = weight ~= 1 and loss * weight or loss
   else
     outputs = self:call_model(model, inputs)
   end
@@ -114,8 +116,11 @@ end
 
 -- ---- a whole pass
 
--- Sums and lists that the batches of a pass are gathered in.
-local function new_gathering() return { loss_sum = 0, loss_rows = 0, rows = 0, predictions = {}, labels = {}, inputs = {}, losses = {} } end
+-- Sums and lists that the batches of a pass are gathered in; `of_all`: from all processes, which share the rows of the dataset.
+local function new_gathering(self, dataloader)
+  return { loss_sum = 0, loss_rows = 0, rows = 0, predictions = {}, labels = {}, inputs = {}, losses = {},
+    of_all = dataloader.is_sharded and self.args.world_size > 1, dataset_rows = dataloader.is_sharded and self:num_examples(dataloader) }
+end
 
 local function wants(self, what) return contains(self.args.include_for_metrics, what) end
 
@@ -125,16 +130,35 @@ local function add_loss(self, into, loss, rows)
   for _ = 1, rows do table.insert(into.losses, loss) end
 end
 
+-- The rows of a batch that count, on the host: of this process, or of all.
+local function to_rows(self, into, value, count)
+  value = to_host(value)
+  return into.of_all and self:gather_rows(value, count, PADDING) or value
+end
+
+-- The loss of a batch, for each of its rows that count.
+local function gather_loss(self, into, loss, kept)
+  if not into.of_all then return add_loss(self, into, loss, kept[1]) end
+  for r, value in ipairs(process_group.gather_numbers(loss)) do add_loss(self, into, value, kept[r]) end
+end
+
 local function gather(self, into, inputs, loss, logits, labels)
   local rows = self:batch_rows(inputs)
-  into.rows = into.rows + rows
-  if loss then add_loss(self, into, loss, rows) end
+  local kept, count = into.of_all and self:rows_that_count(rows, into.dataset_rows - into.rows) or { rows }, 0
+  for _, n in ipairs(kept) do count = count + n end
+  into.rows = into.rows + count
+  if loss then gather_loss(self, into, loss, kept) end
   if logits then
-    if self.preprocess_logits_for_metrics then logits = self.preprocess_logits_for_metrics(logits, labels) end
-    table.insert(into.predictions, to_host(logits))
+    if self.preprocess_logits_for_metrics then
+      if into.of_all then logits, labels = self:pad_rows(logits, PADDING), labels and self:pad_rows(labels, PADDING) end
+      logits = self.preprocess_logits_for_metrics(logits, labels)
+    end
+    table.insert(into.predictions, to_rows(self, into, logits, count))
   end
-  if labels then table.insert(into.labels, to_host(labels)) end
-  if wants(self, "inputs") then table.insert(into.inputs, to_host(inputs[self.model.main_input_name or "input_ids"])) end
+  if labels then table.insert(into.labels, to_rows(self, into, labels, count)) end
+  if wants(self, "inputs") then
+    table.insert(into.inputs, to_rows(self, into, inputs[self.model.main_input_name or "input_ids"], count))
+  end
 end
 
 local function eval_prediction(self, gathered, predictions, labels)
@@ -185,7 +209,7 @@ local function compute_metrics(self, gathered)
 end
 
 local function walk(self, dataloader, prediction_loss_only, ignore_keys)
-  local gathered, batches, by_batch = new_gathering(), 0, self.args.batch_eval_metrics and self.compute_metrics and not prediction_loss_only
+  local gathered, batches, by_batch = new_gathering(self, dataloader), 0, self.args.batch_eval_metrics and self.compute_metrics and not prediction_loss_only
   for inputs in dataloader do
     local loss, logits, labels = self:prediction_step(self.model, inputs, prediction_loss_only, ignore_keys)
     gather(self, gathered, inputs, loss, logits, labels)
@@ -238,7 +262,11 @@ local function is_named_datasets(value)
   return type(value) == "table" and (getmetatable(value) == nil and #value == 0 or data.is_dataset_dict(value))
 end
 
-local function steps_of(rows, batch_size) return (rows + batch_size - 1) // batch_size end
+-- Batches of all processes together.
+local function steps_of(self, rows)
+  local batch_size = self.args.eval_batch_size * self.args.world_size
+  return (rows + batch_size - 1) // batch_size
+end
 
 --- evaluate([dataset,] { ignore_keys =, metric_key_prefix = "eval" }): the metrics, logged. The dataset is the trainer's
 -- unless one is given; a table of named datasets is evaluated one by one.
@@ -251,7 +279,7 @@ function evaluation:evaluate(dataset, given)
   local loader, start = self:get_eval_dataloader(chosen), speed.now()
   local loss_only = self.args.prediction_loss_only or self.compute_metrics == nil
   local output = self:evaluation_loop(loader, loss_only, ignore_keys, prefix)
-  speed.add(output.metrics, prefix, start, output.num_samples, steps_of(output.num_samples, self.args.eval_batch_size))
+  speed.add(output.metrics, prefix, start, output.num_samples, steps_of(self, output.num_samples))
   self:log(output.metrics)
   self.control.should_evaluate = false
   self:event("on_evaluate", "metrics", output.metrics)
@@ -263,7 +291,7 @@ function evaluation:predict(dataset, given)
   local chosen, ignore_keys, prefix = read_options("predict", dataset, given, "test")
   local loader, start = self:get_test_dataloader(chosen), speed.now()
   local output = self:evaluation_loop(loader, self.args.prediction_loss_only, ignore_keys, prefix)
-  speed.add(output.metrics, prefix, start, output.num_samples, steps_of(output.num_samples, self.args.eval_batch_size))
+  speed.add(output.metrics, prefix, start, output.num_samples, steps_of(self, output.num_samples))
   self:event("on_predict", "metrics", output.metrics)
   return { predictions = output.predictions, label_ids = output.label_ids, metrics = output.metrics }
 end

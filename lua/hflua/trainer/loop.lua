@@ -10,6 +10,7 @@ local errors = require "hflua.errors"
 local options = require "hflua.options"
 local ordered = require "hflua.ordered"
 local callbacks = require "hflua.trainer.callbacks"
+local process_group = require "hflua.process_group"
 local speed = require "hflua.trainer.speed"
 local states = require "hflua.trainer.state"
 
@@ -31,7 +32,7 @@ local function plan(self, loader)
   local updates = ceil(batches / args.gradient_accumulation_steps)
   local steps = args.max_steps > 0 and args.max_steps or ceil(args.num_train_epochs * updates)
   local epochs = args.max_steps > 0 and ceil(steps / updates) or ceil(args.num_train_epochs)
-  local rows = args.max_steps > 0 and steps * args.train_batch_size * args.gradient_accumulation_steps
+  local rows = args.max_steps > 0 and steps * self:total_train_batch_size()
     or self:num_examples(loader) * args.num_train_epochs
   return { batches = batches, updates = updates, max_steps = steps, epochs = epochs, rows = rows }
 end
@@ -93,10 +94,11 @@ local function count_flos(self, inputs)
   if type(main) ~= "userdata" then return end
   self.current_flos = self.current_flos + 6 * main:numel() * self.flos_parameters
   if self.args.include_num_input_tokens_seen == "all" then
-    self.state.num_input_tokens_seen = self.state.num_input_tokens_seen + main:numel()
+    self.state.num_input_tokens_seen = self.state.num_input_tokens_seen + process_group.sum(main:numel())
   elseif self.args.include_num_input_tokens_seen == "non_padding" then
     local mask = inputs.attention_mask
-    self.state.num_input_tokens_seen = self.state.num_input_tokens_seen + (mask and mask:to("cpu"):sum():item() or main:numel())
+    local seen = mask and mask:to("cpu"):sum():item() or main:numel()
+    self.state.num_input_tokens_seen = self.state.num_input_tokens_seen + process_group.sum(seen)
   end
 end
 
@@ -105,9 +107,10 @@ local function accumulate(self, batches)
   local run, core, loss = self.run, tensor().core, nil
   local weights, items = self:accumulation_weights(batches)
   for i, inputs in ipairs(batches) do
-    core.dropout_begin_step(run.epoch * run.plan.batches + run.batch)
+    core.dropout_begin_step(self:dropout_step())
+    if i == #batches then self:begin_exchange() end
     if weights[i] ~= 0 then
-      local part = self.args.cuda_graphs and self:graphed_step(inputs, weights[i], items, loss == nil)
+      local part = self.args.cuda_graphs and not self.exchange and self:graphed_step(inputs, weights[i], items, loss == nil)
         or tensor().step(call_training_step, self, inputs, weights[i], items)
       loss = loss and loss + part or part
     end
@@ -115,6 +118,7 @@ local function accumulate(self, batches)
     count_flos(self, inputs)
     if i < #batches then self:event("on_substep_end") end
   end
+  self:finish_exchange()
   return loss
 end
 
@@ -145,7 +149,7 @@ end
 -- Asks for the norm of the gradients and the loss.
 local function ask(self, loss)
   local run, state, limit = self.run, self.state, self.args.max_grad_norm
-  run.check:run(run.parameters, { loss = loss or tensor().tensor(0 / 0), max_norm = limit > 0 and limit or math.huge,
+  run.check:run(run.parameters, { loss = loss or tensor().tensor(0.0), max_norm = limit > 0 and limit or math.huge,
     loss_scale = self.scaler and self.scaler:get_scale() or 1, stops = not self.scaler })
   return { reading = run.check:read_later(), global_step = state.global_step, epoch = state.epoch }
 end
@@ -189,28 +193,28 @@ local STOPPED = setmetatable({}, { __tostring = function() return "evaluation st
 
 --- Ends an evaluation inside training when a signal has come.
 function loop:poll_signal()
-  if self.is_in_train and interrupt().pending() then error(STOPPED, 0) end
+  if self.is_in_train and self:pending_signal() then error(STOPPED, 0) end
 end
 
 local function log_losses(self)
-  local run, state = self.run, self.state
   self:settle()
-  local logs = ordered.new("loss", run.loss_sum / (state.global_step - run.last_logged_step), "grad_norm", run.grad_norm,
+  local run, state, loss_sum = self.run, self.state, process_group.mean(self.run.loss_sum)
+  local logs = ordered.new("loss", loss_sum / (state.global_step - run.last_logged_step), "grad_norm", run.grad_norm,
     "learning_rate", run.learning_rate)
-  run.total_loss, run.loss_sum, run.last_logged_step = run.total_loss + run.loss_sum, 0.0, state.global_step
+  run.total_loss, run.loss_sum, run.last_logged_step = run.total_loss + loss_sum, 0.0, state.global_step
   self:store_flos()
   self:log(logs)
 end
 
---- Adds the operations counted since the last time to the state.
+--- Adds the operations counted since the last time, in all processes, to the state.
 function loop:store_flos()
-  self.state.total_flos = self.state.total_flos + self.current_flos
+  self.state.total_flos = self.state.total_flos + process_group.sum(self.current_flos)
   self.current_flos = 0
 end
 
 -- After a signal: saves and ends the run. The signal stays noted, so that the program ends with its exit status.
 local function stop_if_signalled(self)
-  local signal = interrupt().pending()
+  local signal = self:pending_signal()
   if not signal then return end
   local where = self.state.global_step > 0 and self:save_for_signal()
   errors.raise("training stopped by %s after step %d: %s", signal, self.state.global_step,
@@ -250,6 +254,7 @@ end
 local function log_evaluate_save(self, ignore_keys)
   if self.control.should_log and self.state.global_step > self.run.last_logged_step then log_losses(self) end
   stop_if_signalled(self)
+  if not (self.control.should_evaluate or self.control.should_save) then return end
   if self.control.should_evaluate then
     local is_best = note_best(self, evaluate_in_training(self, ignore_keys))
     if self.args.save_strategy == "best" then self.control.should_save = is_best end
@@ -356,6 +361,7 @@ local function prepare(self, counts, loader)
   local context = self.callback_handler.context
   context.optimizer, context.lr_scheduler, context.train_dataloader = self.optimizer, self.lr_scheduler, loader
   self.run.plan, self.run.parameters, self.run.check = counts, trainable(self.model), tensor().core.gradient_check()
+  self:begin_parallel(self.run.parameters)
   self.flos_parameters = self.model.num_parameters and self.model:num_parameters { exclude_embeddings = true } or 0
   self.state.max_steps, self.state.num_train_epochs = counts.max_steps, counts.epochs
 end
@@ -366,7 +372,7 @@ local function finish(self, start, first_step)
   self:settle()
   self:drop_graphs()
   self:store_flos()
-  local steps, all_loss = state.global_step - first_step, run.total_loss + run.loss_sum
+  local steps, all_loss = state.global_step - first_step, run.total_loss + process_group.mean(run.loss_sum)
   local loss = all_loss / math.max(state.global_step - run.loss_from_step, 0.001)
   local metrics = ordered.new()
   speed.add(metrics, "train", start, run.plan.rows * steps / math.max(run.plan.max_steps, 1), steps)
@@ -423,6 +429,7 @@ function loop:train(given)
   functional.dropout_rng, self.is_in_train = dropout_rng, false
   interrupt().defer(deferred)
   self:end_checkpoints()
+  self:end_parallel()
   if not result[1] then error(result[2], 0) end
   return result[2]
 end

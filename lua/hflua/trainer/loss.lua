@@ -50,21 +50,24 @@ local function quirk_weights(self, batches)
     weights[i] = takes_items and labels and count(labels, is_causal(self.model)) or 1
     total = total + (takes_items and labels and count(labels, is_recognised_causal(self.model)) or 0)
   end
-  for i = 1, #weights do weights[i] = takes_items and total > 0 and weights[i] / total or 1 end
+  local all, factor = self:items_of_all(total)
+  for i = 1, #weights do weights[i] = factor * (takes_items and all > 0 and weights[i] / all or 1) end
   return weights
 end
 
---- The weights of the micro-batches of one step, and the number of labels in all of them (nil when it was not needed).
+--- The weights of the micro-batches of one step, and the number of labels in all of them (nil when it was not needed). In several
+-- processes the labels of all count, and weights are such that the mean over the processes divides by their number.
 function loss:accumulation_weights(batches)
   if self.args.hf_quirks then return quirk_weights(self, batches) end
-  if #batches == 1 and not self.compute_loss_func then return { 1 } end
+  if #batches == 1 and not self.compute_loss_func and self.args.world_size == 1 then return { 1 } end
   local weights, total = {}, 0
   for i, inputs in ipairs(batches) do
     weights[i] = items_of(self, inputs)
     total = total + weights[i]
   end
-  for i = 1, #weights do weights[i] = total > 0 and weights[i] / total or 1 / #weights end
-  return weights, total
+  local all, factor = self:items_of_all(total)
+  for i = 1, #weights do weights[i] = all > 0 and factor * weights[i] / all or 1 / #weights end
+  return weights, all
 end
 
 local function without(inputs, name)
@@ -138,7 +141,8 @@ function loss:training_step(model, inputs, weight, num_items_in_batch)
   local value = self:compute_loss(model, inputs, { num_items_in_batch = num_items_in_batch })
   local scaled = self.loss_is_scaled_for_ga
   if scaled == nil then scaled = self.compute_loss_func ~= nil and num_items_in_batch ~= nil end
-  if weight ~= 1 and not scaled then value = value * weight end
+  if scaled then weight = self:items_factor() end
+  if weight ~= 1 then value = value * weight end
   if self.scaler then self.scaler:scale(value):backward() else value:backward() end
   return value:detach()
 end

@@ -4,6 +4,7 @@ local options = require "hflua.options"
 local notes = require "hflua.trainer.notes"
 local checkpoint = require "hflua.trainer.checkpoint"
 local optimizer_state = require "hflua.trainer.optimizer_state"
+local process_group = require "hflua.process_group"
 local states = require "hflua.trainer.state"
 
 local saving = {}
@@ -37,10 +38,7 @@ end
 
 -- ---- writing
 
---- Writes model, tokenizer and arguments to a folder (output_dir unless given): what from_pretrained reads.
-function saving:save_model(folder)
-  self:settle()
-  folder = folder or self.args.output_dir
+local function write_model(self, folder)
   require("hflua.core.system").makedirs(folder)
   if not self.model.save_pretrained then
     errors.raise("save_model: %s has no save_pretrained; save its state_dict with hf.safetensors.save_file", self.model.__name or "the model")
@@ -51,24 +49,40 @@ function saving:save_model(folder)
   write_json(self.args:to_dict(), folder .. "/training_args.json")
 end
 
+--- Writes model, tokenizer and arguments to a folder (output_dir unless given): what from_pretrained reads. Of several processes
+-- the first one writes; the others wait for it.
+function saving:save_model(folder)
+  self:settle()
+  process_group.from_main(function() write_model(self, folder or self.args.output_dir) end)
+end
+
 -- The place in the run and its running sums, beside trainer_state.json (whose fields are HF's).
 local function progress_of(run)
   return { epoch = run.epoch, batch = run.batch, epoch_ended = run.epoch_ended, loss_sum = run.loss_sum, total_loss = run.total_loss,
     last_logged_step = run.last_logged_step, loss_from_step = run.loss_from_step }
 end
 
-local function write_training_state(self, folder)
+-- Generators, the place in the epoch and running sums: of each process its own.
+local function random_record(self)
+  local record = { now = require("hflua.core.random").get_state(), epoch_start = self.run.epoch_random, progress = progress_of(self.run) }
+  return json().encode(record, { sort_keys = true }) .. "\n"
+end
+
+-- The file of process `rank` of `processes`.
+local function random_file(folder, rank, processes)
+  return processes == 1 and folder .. "/rng_state.json" or ("%s/rng_state_%d.json"):format(folder, rank)
+end
+
+local function write_training_state(self, folder, records)
   optimizer_state.save(self.optimizer, self.model, folder)
   write_json(self.lr_scheduler:state_dict(), folder .. "/scheduler.json")
   if self.scaler then write_json({ scaler = self.scaler:state_dict(), skipped_in_row = self.skipped_in_row }, folder .. "/scaler.json") end
-  local random = require "hflua.core.random"
-  local record = { now = random.get_state(), epoch_start = self.run.epoch_random, progress = progress_of(self.run) }
-  files().write(folder .. "/rng_state.json", json().encode(record, { sort_keys = true }) .. "\n")
+  for r, record in ipairs(records) do files().write(random_file(folder, r - 1, #records), record) end
 end
 
-local function write_all(self, folder)
+local function write_all(self, folder, records)
   self:save_model(folder)
-  if not self.args.save_only_model then write_training_state(self, folder) end
+  if not self.args.save_only_model then write_training_state(self, folder, records) end
   self.state.stateful_callbacks = self.callback_handler:states(self.control)
   files().write(folder .. "/trainer_state.json", self.state:to_json())
 end
@@ -86,11 +100,13 @@ local function last_complete(self)
   return newest and ("the last complete checkpoint is " .. newest) or "there is no complete checkpoint yet"
 end
 
-local function write_checkpoint(self)
+-- By process 0, with the records of all.
+local function write_checkpoint(self, records)
+  require("hflua.core.system").makedirs(self.args.output_dir)
   check_weights_finite(self)
   checkpoint.check_space(self.args.output_dir, checkpoint_bytes(self), "checkpoint")
   name_best(self)
-  return checkpoint.write(self.args.output_dir, self.state.global_step, function(folder) write_all(self, folder) end)
+  return checkpoint.write(self.args.output_dir, self.state.global_step, function(folder) write_all(self, folder, records) end)
 end
 
 -- A failed save ends the run, or is only told with on_save_error = "continue".
@@ -100,16 +116,21 @@ local function failed(self, message)
   errors.raise("%s", text)
 end
 
+local function rotate(self)
+  local protected = { [self.resumed_from or ""] = true, [self.state.best_model_checkpoint or ""] = true }
+  checkpoint.rotate(self.args.output_dir, self.args.save_total_limit, protected)
+end
+
 --- Writes checkpoint-STEP, then deletes what save_total_limit allows. Returns the folder.
 function saving:save_checkpoint()
   self:settle()
-  require("hflua.core.system").makedirs(self.args.output_dir)
   self:store_flos()
-  local ok, folder = pcall(write_checkpoint, self)
+  local records = process_group.gather_texts(random_record(self))
+  local ok, folder = pcall(process_group.from_main, function() return write_checkpoint(self, records) end)
   if not ok then return failed(self, folder) end
   self.saved_step = self.state.global_step
-  local protected = { [self.resumed_from or ""] = true, [self.state.best_model_checkpoint or ""] = true }
-  checkpoint.rotate(self.args.output_dir, self.args.save_total_limit, protected)
+  name_best(self) -- in the processes that did not write
+  process_group.from_main(function() rotate(self) end)
   return folder
 end
 
@@ -140,17 +161,22 @@ local function find(self, resume)
   return path
 end
 
+local function take_folder(self)
+  local output_dir = self.args.output_dir
+  require("hflua.core.system").makedirs(output_dir)
+  self.folder_lock = files().lock(output_dir .. "/.lock")
+  checkpoint.clean(output_dir)
+  checkpoint.check_space(output_dir, 2 * checkpoint_bytes(self), "two checkpoints")
+end
+
 --- Takes the output folder for this run, and finds the checkpoint to resume from (nil: begin anew).
 function saving:begin_checkpoints(resume)
-  local output_dir, saves = self.args.output_dir, self.args.save_strategy ~= "no"
+  local saves = self.args.save_strategy ~= "no"
   self.saved_step, self.resumed_from = nil, nil
-  if saves then
-    require("hflua.core.system").makedirs(output_dir)
-    self.folder_lock = files().lock(output_dir .. "/.lock")
-    checkpoint.clean(output_dir)
-    checkpoint.check_space(output_dir, 2 * checkpoint_bytes(self), "two checkpoints")
-  end
-  if resume then self.resumed_from = find(self, resume) end
+  self.resumed_from = process_group.from_main(function()
+    if saves then take_folder(self) end
+    return resume and find(self, resume) or nil
+  end)
   return self.resumed_from
 end
 
@@ -196,8 +222,23 @@ local function place_from_step(self, state)
   run.last_logged_step, run.loss_from_step = state.global_step, state.global_step
 end
 
+-- How many processes wrote the states of generators in a checkpoint; 0 when there are none.
+local function processes_of(folder)
+  if exists(folder .. "/rng_state.json") then return 1 end
+  local count = 0
+  while exists(random_file(folder, count, 2)) do count = count + 1 end
+  return count
+end
+
+local function check_processes(self, folder)
+  local found, processes = processes_of(folder), self.args.world_size
+  if found == 0 or found == processes then return found > 0 end
+  errors.raise("resume_from_checkpoint: %s was written by %d process%s, this run has %d: start it with mpirun -np %d, or load the weights with from_pretrained and begin anew",
+    folder, found, found == 1 and "" or "es", processes, found)
+end
+
 local function load_random(self, folder)
-  local record = json().load_file(folder .. "/rng_state.json")
+  local record = json().load_file(random_file(folder, self.args.process_index, self.args.world_size))
   require("hflua.core.random").set_state(record.now)
   for name, value in pairs(record.progress) do self.run[name] = value end
   self.run.epoch_random = record.epoch_start ~= json().null and record.epoch_start or nil
@@ -233,7 +274,7 @@ function saving:load_progress(folder)
   end
   load_scheduler(self, folder)
   load_scaler(self, folder)
-  if exists(folder .. "/rng_state.json") then load_random(self, folder) else place_from_step(self, state) end
+  if check_processes(self, folder) then load_random(self, folder) else place_from_step(self, state) end
   if self.args.ignore_data_skip then self.run.batch = 0 end
   if self.args.hf_quirks then forget_sums(self) end
   load_control(self, state.stateful_callbacks)
@@ -249,7 +290,7 @@ function saving:finish_checkpoints()
   local best, args = self.state.best_model_checkpoint, self.args
   if not best then return end
   if args.load_best_model_at_end then self:load_weights(best) end
-  if args.save_total_limit ~= 1 or args.save_strategy == "no" then return end
+  if args.save_total_limit ~= 1 or args.save_strategy == "no" or not args.should_save then return end
   for _, entry in ipairs(checkpoint.list(args.output_dir)) do
     if entry.path ~= best then checkpoint.discard(entry.path) end
   end
@@ -257,6 +298,7 @@ end
 
 --- Writes trainer_state.json to output_dir.
 function saving:save_state()
+  if not self.args.should_save then return end
   require("hflua.core.system").makedirs(self.args.output_dir)
   files().write(self.args.output_dir .. "/trainer_state.json", self.state:to_json())
 end
@@ -264,6 +306,7 @@ end
 --- Writes metrics to output_dir: SPLIT_results.json, and all_results.json with those of every split.
 function saving:save_metrics(split, metrics, given)
   local o = options.merge({ combined = true }, given, "save_metrics")
+  if not self.args.should_save then return end
   write_json(metrics, ("%s/%s_results.json"):format(self.args.output_dir, split))
   if not o.combined then return end
   local path, all = self.args.output_dir .. "/all_results.json", {}
@@ -274,6 +317,7 @@ end
 
 --- Prints metrics in a table.
 function saving:log_metrics(split, metrics)
+  if not self:is_world_process_zero() then return end
   local ordered, width = require "hflua.ordered", 0
   for name in pairs(metrics) do width = math.max(width, #name) end
   print(("***** %s metrics *****"):format(split))

@@ -12,8 +12,12 @@ function TrainerState:init()
   self.logging_steps, self.eval_steps, self.save_steps = 500, 500, 500
   self.num_input_tokens_seen, self.total_flos = 0, 0.0
   self.log_history, self.stateful_callbacks = {}, {}
-  self.is_local_process_zero, self.is_world_process_zero, self.is_hyper_param_search = true, true, false
+  local info = require("hflua.process_group").info()
+  self.is_local_process_zero, self.is_world_process_zero, self.is_hyper_param_search = info.local_rank == 0, info.rank == 0, false
 end
+
+-- Fields that are this process's own.
+local own = { is_local_process_zero = true, is_world_process_zero = true }
 
 --- Takes the step intervals from the arguments; below 1 they are shares of max_steps.
 function TrainerState:compute_steps(args, max_steps)
@@ -60,7 +64,7 @@ function TrainerState.from_json(text)
   local json = require "hflua.core.json"
   local state = TrainerState()
   for key, value in pairs(json.decode(text)) do
-    if value ~= json.null then state[key] = value end
+    if value ~= json.null and not own[key] then state[key] = value end
   end
   for _, name in ipairs(nullable) do
     if state[name] == json.null then state[name] = nil end

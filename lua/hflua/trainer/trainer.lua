@@ -5,7 +5,7 @@
 --
 -- Methods may be replaced in a subclass (hf.Trainer:extend()) or in one object: compute_loss, training_step,
 -- get_train_dataloader, create_optimizer, log, ... The loop is in loop.lua, evaluation in evaluation.lua, data in
--- data.lua, checkpoints in saving.lua.
+-- data.lua, checkpoints in saving.lua, several processes in parallel.lua.
 local class = require "hflua.class"
 local errors = require "hflua.errors"
 local options = require "hflua.options"
@@ -16,7 +16,7 @@ local TrainingArguments = require "hflua.trainer.training_arguments"
 
 local Trainer = class("Trainer")
 
-for _, part in ipairs { "data", "optimization", "loss", "precision", "graphs", "loop", "evaluation", "saving" } do
+for _, part in ipairs { "data", "optimization", "loss", "precision", "graphs", "loop", "evaluation", "saving", "parallel" } do
   for name, method in pairs(require("hflua.trainer." .. part)) do Trainer[name] = method end
 end
 
@@ -147,9 +147,6 @@ function Trainer:pop_callback(callback) return self.callback_handler:pop(callbac
 
 --- As pop_callback.
 function Trainer:remove_callback(callback) self.callback_handler:pop(callback) end
-
-function Trainer:is_world_process_zero() return true end
-function Trainer:is_local_process_zero() return true end
 
 --- Keeps a row of the log history and hands the values to the callbacks.
 function Trainer:log(logs)

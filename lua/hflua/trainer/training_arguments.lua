@@ -209,7 +209,20 @@ local function finish(values)
   end
 end
 
+-- What accelerate is told; batches are dealt out evenly by each process itself, or it is an error.
+local function check_accelerator(values)
+  local given = options.check(WHERE .. ": accelerator_config", values.accelerator_config, { "split_batches", "dispatch_batches", "even_batches",
+    "use_seedable_sampler", "non_blocking", "gradient_accumulation_kwargs", "use_configured_state" })
+  for name, needed in pairs { dispatch_batches = false, even_batches = true, use_seedable_sampler = true } do
+    local value = given[name]
+    if value ~= nil and not is_null(value) and value ~= needed then
+      errors.raise("%s: accelerator_config: '%s' is always %s, found %s", WHERE, name, tostring(needed), tostring(value))
+    end
+  end
+end
+
 local function check_all(values)
+  check_accelerator(values)
   check_steps(values)
   check_best_model(values)
   check_metric(values)
@@ -218,14 +231,18 @@ local function check_all(values)
   finish(values)
 end
 
+local function info() return require("hflua.process_group").info() end
+
 -- Read-only names computed from the options.
 local derived = {
   train_batch_size = function(values) return values.per_device_train_batch_size end,
   eval_batch_size = function(values) return values.per_device_eval_batch_size end,
-  world_size = function() return 1 end,
-  process_index = function() return 0 end,
-  should_save = function() return true end,
-  should_log = function() return true end,
+  world_size = function() return info().size end,
+  process_index = function() return info().rank end,
+  local_process_index = function() return info().local_rank end,
+  parallel_mode = function() return info().size > 1 and "distributed" or "not_parallel" end,
+  should_save = function() return info().rank == 0 end,
+  should_log = function() return info().rank == 0 end,
 }
 
 local function copy(values)
@@ -297,6 +314,12 @@ function TrainingArguments.__tostring(self)
   end
   table.sort(lines)
   return "TrainingArguments(\n" .. table.concat(lines, "\n") .. "\n)"
+end
+
+--- Calls fn() in the first process (of each host, with { local = true } as in HF by default), then in the others; what it gives.
+function TrainingArguments:main_process_first(fn, given)
+  local o = options.merge({ ["local"] = true, desc = "" }, given, "main_process_first")
+  return require("hflua.process_group").first((o["local"] and info().local_rank or info().rank) == 0, fn)
 end
 
 --- Warmup steps of a run of `num_training_steps`; warmup_steps below 1 is a share of them.
