@@ -3,6 +3,7 @@
 #include "hash.h"
 #include "lua_readers.h"
 #include "lua_table.h"
+#include "parquet.h"
 #include "readers.h"
 #include "table_file.h"
 
@@ -23,6 +24,20 @@ static char byte_field(lua_State *L, int idx, const char *field, char fallback) 
   return text[0];
 }
 
+/* The list of texts in a field, which holds them; NULL when there is none. Leaves two values on the stack. */
+static const char *const *text_list(lua_State *L, int idx, const char *field, int *count) {
+  *count = 0;
+  if (lua_getfield(L, idx, field) != LUA_TTABLE) return NULL;
+  *count = (int)lua_rawlen(L, -1);
+  const char **texts = lua_newuserdatauv(L, (size_t)*count * sizeof *texts + 1, 0);
+  for (int i = 0; i < *count; i++) {
+    lua_rawgeti(L, -2, i + 1);
+    texts[i] = luaL_checkstring(L, -1);
+    lua_pop(L, 1);
+  }
+  return texts;
+}
+
 /* read_csv(path, { delimiter, quote ("": none), header, null_words, infer, skip_rows, names }) */
 static int read_csv(lua_State *L) {
   HfError err;
@@ -36,16 +51,7 @@ static int read_csv(lua_State *L) {
   options.infer = hfL_opt_boolean(L, 2, "infer", 1);
   options.skip_rows = hfL_opt_integer(L, 2, "skip_rows", 0);
   if (!options.delimiter || options.delimiter == options.quote) return hfL_errorf(L, "csv: option 'delimiter': expected a character that is not the quote");
-  if (lua_getfield(L, 2, "names") == LUA_TTABLE) {
-    options.name_count = (int)lua_rawlen(L, -1);
-    const char **names = lua_newuserdatauv(L, (size_t)options.name_count * sizeof *names + 1, 0);
-    for (int i = 0; i < options.name_count; i++) {
-      lua_rawgeti(L, -2, i + 1);
-      names[i] = luaL_checkstring(L, -1); /* held by the list */
-      lua_pop(L, 1);
-    }
-    options.names = names;
-  }
+  options.names = text_list(L, 2, "names", &options.name_count);
   HfTable **box = hfL_newbox(L, HFL_TABLE);
   return result(L, *box = hf_csv_read(path, &options, &err), &err);
 }
@@ -63,6 +69,27 @@ static int read_lines(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   HfTable **box = hfL_newbox(L, HFL_TABLE);
   return result(L, *box = hf_lines_read(path, lua_toboolean(L, 2), &err), &err);
+}
+
+/* The table in the box on the stack top and the features its file tells, as JSON or nil; or nil and the reason. */
+static int described(lua_State *L, const HfTable *table, HfBuffer *features, const HfError *err) {
+  if (table && features->size) lua_pushlstring(L, features->data, features->size);
+  else if (table) lua_pushnil(L);
+  hf_buffer_free(features);
+  return table ? 2 : result(L, NULL, err);
+}
+
+/* read_parquet(path, { columns }): table and features; or nil and the reason. */
+static int read_parquet(lua_State *L) {
+  HfError err;
+  HfBuffer features = {0};
+  HfParquetOptions options = {0};
+  const char *path = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  options.columns = text_list(L, 2, "columns", &options.column_count);
+  HfTable **box = hfL_newbox(L, HFL_TABLE);
+  *box = hf_parquet_read(path, &options, &features, &err);
+  return described(L, *box, &features, &err);
 }
 
 static int load_table(lua_State *L) {
@@ -99,6 +126,7 @@ static int hash_file(lua_State *L) {
 }
 
 const luaL_Reg hfL_reader_functions[] = {
-    {"read_csv", read_csv},     {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"load_table", load_table},
-    {"save_table", save_table}, {"hash_file", hash_file},   {NULL, NULL},
+    {"read_csv", read_csv},     {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"read_parquet", read_parquet},
+    {"load_table", load_table},
+       {"save_table", save_table}, {"hash_file", hash_file},   {NULL, NULL},
 };
