@@ -92,6 +92,31 @@ static int read_parquet(lua_State *L) {
   return described(L, *box, &features, &err);
 }
 
+static HfCodec check_codec(lua_State *L, int idx) {
+  const char *name = luaL_checkstring(L, idx);
+  static const HfCodec codecs[] = {HF_CODEC_NONE, HF_CODEC_SNAPPY, HF_CODEC_ZSTD};
+  for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+    if (!strcmp(hf_codec_name(codecs[i]), name)) return codecs[i];
+  return (HfCodec)hfL_errorf(L, "to_parquet: compression: expected \"snappy\", \"zstd\" or \"uncompressed\", found '%.20s'", name);
+}
+
+/* write_parquet(table, path, compression, group_rows, features): true, or nil and the reason. */
+static int write_parquet(lua_State *L) {
+  HfError err;
+  const HfTable *table = hfL_check_table(L, 1);
+  HfParquetWriteOptions options = {.codec = check_codec(L, 3), .group_rows = luaL_checkinteger(L, 4), .features = luaL_checkstring(L, 5)};
+  if (!hf_parquet_write(table, luaL_checkstring(L, 2), &options, &err)) return result(L, NULL, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* is_utf8(table, column): whether its texts are. */
+static int is_utf8(lua_State *L) {
+  const HfTable *table = hfL_check_table(L, 1);
+  lua_pushboolean(L, hf_column_is_utf8(table->fields[hfL_check_field(L, table, 2)].column));
+  return 1;
+}
+
 static int load_table(lua_State *L) {
   HfError err;
   const char *path = luaL_checkstring(L, 1);
@@ -127,6 +152,7 @@ static int hash_file(lua_State *L) {
 
 const luaL_Reg hfL_reader_functions[] = {
     {"read_csv", read_csv},     {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"read_parquet", read_parquet},
+    {"write_parquet", write_parquet}, {"is_utf8", is_utf8},
     {"load_table", load_table},
        {"save_table", save_table}, {"hash_file", hash_file},   {NULL, NULL},
 };

@@ -186,7 +186,7 @@ static HfParquetNode *read_annotated(Walk *w, const HfParquetElement *e, Levels 
   if (repeated->repetition != HF_PARQUET_REPEATED) return fail(w, "expected a repeated field in a list or map");
   bool group = repeated->type < 0;
   const HfParquetElement *field = group && w->at < w->meta->element_count ? &w->meta->elements[w->at] : NULL;
-  bool whole = !group || e->logical == HF_PARQUET_MAP || is_item(e, repeated, field);
+  bool whole = !group || (e->logical == HF_PARQUET_MAP ? repeated->child_count != 1 : is_item(e, repeated, field)); /* keys alone: a list */
   return read_list(w, whole ? repeated : NULL, levels, depth);
 }
 

@@ -7,6 +7,7 @@ local files = require "hflua.datasets.files"
 local hub = require "hflua.hub"
 local mrpc = require "hflua.datasets.mrpc"
 local options = require "hflua.options"
+local split_names = require "hflua.datasets.split_names"
 local splits = require "hflua.datasets.splits"
 
 local load = {}
@@ -75,17 +76,8 @@ end
 
 -- ---- folders
 
-local format_of_extension = { csv = "csv", tsv = "tsv", json = "json", jsonl = "json", ndjson = "json", txt = "text" }
-
--- Words in a file name that tell its split.
-local split_words = { train = "train", training = "train", validation = "validation", valid = "validation", dev = "validation",
-  val = "validation", test = "test", testing = "test", eval = "test", evaluation = "test" }
-
-local function split_of_name(name)
-  for word in name:lower():gmatch("%a+") do
-    if split_words[word] then return split_words[word] end
-  end
-end
+local format_of_extension = { csv = "csv", tsv = "tsv", json = "json", jsonl = "json", ndjson = "json", txt = "text", parquet = "parquet", arrow = "arrow" }
+local extensions_text = "parquet, arrow, csv, tsv, json, jsonl or txt"
 
 -- Adds the data files of a folder to found[format][split]; `inherited` is the split that the folder's name tells. extensions: the
 -- format of each extension.
@@ -93,7 +85,7 @@ local function scan_folder(folder, found, inherited, depth, extensions)
   for _, name in ipairs(file_system.list(folder)) do
     local path, extension = folder .. "/" .. name, name:match("%.(%w+)$")
     local format = extension and extensions[extension:lower()]
-    local split = split_of_name((name:gsub("%.%w+$", ""))) or inherited
+    local split = split_names.find((name:gsub("%.%w+$", ""))) or inherited
     if name:sub(1, 1) ~= "." and is_folder(path) and depth < 2 then
       scan_folder(path, found, split, depth + 1, extensions)
     elseif format and is_file(path) and not name:lower():match("^readme") and name ~= "dataset_infos.json" and name ~= "dataset_info.json" then
@@ -152,7 +144,7 @@ local function load_folder(folder, opts)
     local by_split = files_of_option(opts.data_files, folder)
     local _, paths = next(by_split)
     local format = format_of_extension[(paths[1]:match("%.(%w+)$") or ""):lower()]
-    if not format then errors.raise("load_dataset: %s: expected a file name that ends in csv, tsv, json, jsonl or txt", paths[1]) end
+    if not format then errors.raise("load_dataset: %s: expected a file name that ends in %s", paths[1], extensions_text) end
     check_options(format, opts)
     return read_splits(format, by_split, opts)
   end
@@ -221,7 +213,7 @@ local function load_name(name, config, opts)
   if config and is_folder(folder .. "/" .. config) then folder = folder .. "/" .. config end
   local loaded = load_folder(folder, opts)
   if loaded then return loaded end
-  not_found(name, config, folder .. " has no csv, tsv, json, jsonl or txt files; parquet is not read yet")
+  not_found(name, config, ("%s has no %s files"):format(folder, extensions_text))
 end
 
 --- load_dataset("csv", {data_files = ...}), load_dataset("folder"), load_dataset("glue", "mrpc", {data_dir = ...}): a
