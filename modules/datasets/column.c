@@ -1,6 +1,7 @@
 /* HfColumn: making, sharing and reading typed columns. */
 #include "column.h"
 #include <string.h>
+#include "utf8.h"
 
 static const struct {
   const char *name;
@@ -66,6 +67,29 @@ bool hf_column_describe(const HfColumn *c, HfBuffer *out, HfError *err) {
     if (!hf_column_describe(c->children[i], out, err)) return false;
   }
   return hf_buffer_append(out, ">", 1, err);
+}
+
+/* The texts of a STRING column in a row are UTF-8, and none begins inside of a character. */
+static bool are_texts_utf8(const HfColumn *c) {
+  const char *text = c->values;
+  size_t at = (size_t)c->offsets[0], end = (size_t)c->offsets[c->length];
+  while (at < end) {
+    uint64_t word = 0;
+    if (end - at >= 8) memcpy(&word, text + at, 8);
+    bool ascii = end - at >= 8 && !(word & 0x8080808080808080);
+    size_t length = ascii ? 8 : hf_utf8_length(text + at, end - at);
+    if (!length) return false;
+    at += length;
+  }
+  for (int64_t row = 0; row < c->length; row++)
+    if ((size_t)c->offsets[row] < end && (text[c->offsets[row]] & 0xC0) == 0x80) return false;
+  return true;
+}
+
+bool hf_column_is_utf8(const HfColumn *c) {
+  for (int i = 0; i < c->child_count; i++)
+    if (!hf_column_is_utf8(c->children[i])) return false;
+  return c->type != HF_COLUMN_STRING || are_texts_utf8(c);
 }
 
 int64_t hf_column_int(const HfColumn *c, int64_t row) {

@@ -25,7 +25,7 @@ typedef enum HfColumnType {
   HF_COLUMN_UINT8,
   HF_COLUMN_FLOAT32,
   HF_COLUMN_FLOAT64,
-  HF_COLUMN_STRING, /* UTF-8 when it was read from a file; any bytes when it came from Lua */
+  HF_COLUMN_STRING, /* UTF-8 when it was read as text from a file; any bytes when it came from Lua or as binary */
   HF_COLUMN_LIST,
   HF_COLUMN_STRUCT,
   HF_COLUMN_TYPE_COUNT
@@ -58,6 +58,9 @@ static inline bool hf_column_type_is_float(HfColumnType t) { return t == HF_COLU
 
 /* The type in words, "list<int32>"; appended to `out`. */
 bool hf_column_describe(const HfColumn *column, HfBuffer *out, HfError *err);
+
+/* All texts in it and below are UTF-8. */
+bool hf_column_is_utf8(const HfColumn *column);
 
 static inline bool hf_column_is_null(const HfColumn *c, int64_t row) {
   return c->type == HF_COLUMN_NULL || (c->valid && !c->valid[row]);

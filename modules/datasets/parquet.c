@@ -13,19 +13,6 @@ typedef struct Assembly {
   HfParquetData *data; /* of every leaf; those that are not wanted are empty */
 } Assembly;
 
-/* Moves the bytes out of a buffer; never NULL with room in it. */
-static void *take(HfBuffer *buffer, HfError *err) {
-  if (!hf_buffer_reserve(buffer, 1, err)) return NULL;
-  void *bytes = buffer->data;
-  if (buffer->size < buffer->capacity / 2) {
-    HfError ignored;
-    void *smaller = hf_realloc(bytes, buffer->size + 1, "column", &ignored);
-    bytes = smaller ? smaller : bytes;
-  }
-  *buffer = (HfBuffer){0};
-  return bytes;
-}
-
 /* A level entry is a slot of the node when the list around the node has an item there, and a new one. */
 static inline bool is_slot(const HfParquetNode *n, const uint8_t *defs, const uint8_t *reps, int64_t i) {
   return (!reps || reps[i] <= n->rep) && (!defs || defs[i] >= n->parent_def);
@@ -58,40 +45,6 @@ static bool make_valid(const HfParquetNode *n, const HfParquetData *d, const uin
 
 static const uint8_t *levels_of(const HfBuffer *buffer) { return (const uint8_t *)buffer->data; }
 
-/* Moves numbers that stand side by side to their rows, from the last on; nulls become 0. */
-static bool spread_numbers(HfBuffer *values, const uint8_t *valid, int64_t slots, int64_t present, size_t size, HfError *err) {
-  if (!hf_buffer_reserve(values, (size_t)(slots - present) * size, err)) return false;
-  char *data = values->data;
-  for (int64_t i = slots; i-- > present;) {
-    if (valid[i]) memmove(data + (size_t)i * size, data + (size_t)--present * size, size);
-    else memset(data + (size_t)i * size, 0, size);
-  }
-  values->size = (size_t)slots * size;
-  return true;
-}
-
-static bool spread_offsets(HfBuffer *buffer, const uint8_t *valid, int64_t slots, int64_t present, HfError *err) {
-  if (!buffer->size && !hf_buffer_append(buffer, &(int64_t){0}, 8, err)) return false;
-  if (!hf_buffer_reserve(buffer, (size_t)(slots - present) * 8, err)) return false;
-  int64_t *offsets = (int64_t *)buffer->data;
-  for (int64_t i = slots; i > present; i--) {
-    offsets[i] = offsets[present];
-    present -= valid[i - 1];
-  }
-  buffer->size = (size_t)(slots + 1) * 8;
-  return true;
-}
-
-static bool place_values(const HfParquetLeaf *leaf, HfParquetData *d, HfColumn *c, HfError *err) {
-  size_t size = hf_column_type_size(c->type);
-  int64_t present = d->value_count;
-  bool ok = true;
-  if (c->valid && size) ok = spread_numbers(&d->values, c->valid, c->length, present, size, err);
-  if (c->type == HF_COLUMN_STRING) ok = spread_offsets(&d->offsets, c->valid, c->length, present, err);
-  if (!ok || !(c->values = take(&d->values, err))) return false;
-  return c->type != HF_COLUMN_STRING || (c->offsets = take(&d->offsets, err));
-}
-
 static HfColumn *make_leaf(const Assembly *a, const HfParquetNode *n, HfError *err) {
   HfParquetData *d = &a->data[n->first_leaf];
   const HfParquetLeaf *leaf = &a->file->schema.leaves[n->first_leaf];
@@ -99,7 +52,7 @@ static HfColumn *make_leaf(const Assembly *a, const HfParquetNode *n, HfError *e
   int64_t slots = count_slots(n, d, defs, reps);
   HfColumn *c = hf_column_new(n->type, slots, 0, err);
   if (!c) return NULL;
-  if (make_valid(n, d, defs, reps, slots, &c->valid, err) && place_values(leaf, d, c, err)) return c;
+  if (make_valid(n, d, defs, reps, slots, &c->valid, err) && hf_column_place(c, &d->values, &d->offsets, d->value_count, err)) return c;
   hf_column_release(c);
   return NULL;
 }

@@ -29,9 +29,6 @@ typedef struct HfParquetWriteOptions {
   const char *features; /* the metadata "huggingface"; NULL: none */
 } HfParquetWriteOptions;
 
-/* The texts of a column are UTF-8; others are written as binary. */
-bool hf_column_is_utf8(const HfColumn *column);
-
 /* Complete under its name, or not at all. */
 bool hf_parquet_write(const HfTable *table, const char *path, const HfParquetWriteOptions *options, HfError *err);
 

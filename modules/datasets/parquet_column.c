@@ -3,178 +3,12 @@
 #include <string.h>
 #include "codec.h"
 #include "parquet_runs.h"
-#include "scalar_text.h"
-#include "utf8.h"
 
 #define MISSING_HEADER 100 /* bytes a dictionary's header may take in files where chunks do not count it */
 
-/* ---- values into the column's layout */
-
-static bool append_narrow(const HfParquetLeaf *leaf, const HfParquetValues *v, HfBuffer *out, HfError *err) {
-  static const struct {
-    int32_t least, most;
-  } ranges[HF_COLUMN_TYPE_COUNT] = {
-      [HF_COLUMN_INT8] = {INT8_MIN, INT8_MAX}, [HF_COLUMN_INT16] = {INT16_MIN, INT16_MAX}, [HF_COLUMN_UINT8] = {0, UINT8_MAX}};
-  size_t size = hf_column_type_size(leaf->type);
-  if (!hf_buffer_reserve(out, (size_t)v->count * size, err)) return false;
-  for (int64_t i = 0; i < v->count; i++) {
-    int32_t value;
-    memcpy(&value, v->fixed + i * 4, 4);
-    if (value < ranges[leaf->type].least || value > ranges[leaf->type].most)
-      return hf_error_set(err, "value %d does not fit %s", (int)value, hf_column_type_name(leaf->type));
-    memcpy(out->data + out->size, &value, size); /* the low bytes come first */
-    out->size += size;
-  }
-  return true;
-}
-
-static bool append_uint32(const HfParquetValues *v, HfBuffer *out, HfError *err) {
-  if (!hf_buffer_reserve(out, (size_t)v->count * 8, err)) return false;
-  for (int64_t i = 0; i < v->count; i++) {
-    uint32_t value;
-    memcpy(&value, v->fixed + i * 4, 4);
-    memcpy(out->data + out->size, &(int64_t){value}, 8);
-    out->size += 8;
-  }
-  return true;
-}
-
-static bool append_uint64(const HfParquetValues *v, HfBuffer *out, HfError *err) {
-  for (int64_t i = 0; i < v->count; i++) {
-    uint64_t value;
-    memcpy(&value, v->fixed + i * 8, 8);
-    if (value > INT64_MAX) return hf_error_set(err, "unsigned value %llu does not fit int64", (unsigned long long)value);
-  }
-  return hf_buffer_append(out, v->fixed, (size_t)v->count * 8, err);
-}
-
-static bool append_half(const HfParquetValues *v, HfBuffer *out, HfError *err) {
-  if (!hf_buffer_reserve(out, (size_t)v->count * 4, err)) return false;
-  for (int64_t i = 0; i < v->count; i++) {
-    uint16_t bits;
-    memcpy(&bits, v->fixed + i * 2, 2);
-    memcpy(out->data + out->size, &(float){hf_half_to_float(bits)}, 4);
-    out->size += 4;
-  }
-  return true;
-}
-
-static HfThriftText text_at(const HfParquetValues *v, int64_t i) {
-  return v->width ? (HfThriftText){(const char *)v->fixed + (size_t)i * (size_t)v->width, (size_t)v->width} : v->spans[i];
-}
-
-/* Room for one more offset a value; the first begins with 0. */
-static bool reserve_offsets(HfBuffer *offsets, int64_t count, HfError *err) {
-  if (!offsets->size && !hf_buffer_append(offsets, &(int64_t){0}, 8, err)) return false;
-  return hf_buffer_reserve(offsets, (size_t)count * 8, err);
-}
-
-static void put_offset(HfBuffer *offsets, size_t end) {
-  memcpy(offsets->data + offsets->size, &(int64_t){(int64_t)end}, 8);
-  offsets->size += 8;
-}
-
-static bool append_bytes(const HfParquetFile *file, const HfParquetValues *v, HfParquetData *data, HfError *err) {
-  size_t total = 0;
-  for (int64_t i = 0; i < v->count; i++)
-    if ((total += text_at(v, i).size) > file->page_limit) return hf_error_set(err, "the texts of a page take more than %zu bytes", file->page_limit);
-  if (!hf_buffer_reserve(&data->values, total, err) || !reserve_offsets(&data->offsets, v->count, err)) return false;
-  for (int64_t i = 0; i < v->count; i++) {
-    HfThriftText text = text_at(v, i);
-    if (text.size) memcpy(data->values.data + data->values.size, text.bytes, text.size);
-    put_offset(&data->offsets, data->values.size += text.size);
-  }
-  return true;
-}
-
-/* The texts behind `first` are UTF-8: their bytes in a row are, and none begins inside a character. */
-static bool check_utf8(const HfParquetData *data, int64_t first, HfError *err) {
-  const int64_t *offsets = (const int64_t *)data->offsets.data;
-  const char *text = data->values.data;
-  size_t at = (size_t)offsets[first], end = data->values.size;
-  while (at < end) {
-    uint64_t word = 0;
-    if (end - at >= 8) memcpy(&word, text + at, 8);
-    bool ascii = end - at >= 8 && !(word & 0x8080808080808080);
-    size_t length = ascii ? 8 : hf_utf8_length(text + at, end - at);
-    if (!length) return hf_error_set(err, "expected texts in UTF-8, found byte 0x%02x", (unsigned char)text[at]);
-    at += length;
-  }
-  for (int64_t i = first; i < (int64_t)(data->offsets.size / 8) - 1; i++)
-    if ((size_t)offsets[i] < end && (text[offsets[i]] & 0xC0) == 0x80) return hf_error_set(err, "expected texts in UTF-8, found one that begins inside a character");
-  return true;
-}
-
-static size_t whole_decimal(char *out, const uint8_t *bytes, int width, int scale) {
-  uint8_t reversed[8];
-  for (int i = 0; i < width; i++) reversed[i] = bytes[width - 1 - i];
-  return hf_decimal_text(out, reversed, (size_t)width, scale);
-}
-
-static int64_t integer_at(const HfParquetValues *v, int64_t i) {
-  int32_t narrow;
-  int64_t wide;
-  if (v->width == 8) return memcpy(&wide, v->fixed + i * 8, 8), wide;
-  return memcpy(&narrow, v->fixed + i * 4, 4), narrow;
-}
-
-/* INT96: nanoseconds in a day, then the Julian day number; 2440588 is 1970-01-01. */
-static size_t int96_text(char *out, const uint8_t *bytes) {
-  uint32_t day;
-  int64_t nanoseconds;
-  memcpy(&nanoseconds, bytes, 8);
-  memcpy(&day, bytes + 8, 4);
-  int64_t per_day = 86400LL * 1000000000, days = nanoseconds / per_day - (nanoseconds % per_day < 0);
-  return hf_moment_text(out, (int64_t)day - 2440588 + days, nanoseconds - days * per_day, false);
-}
-
-/* Writes value i as text; 0 when it is out of range. */
-static size_t value_text(char *out, const HfParquetLeaf *leaf, const HfParquetValues *v, int64_t i) {
-  const HfParquetElement *e = leaf->element;
-  switch (leaf->form) {
-  case HF_FORM_DATE: return hf_date_text(out, integer_at(v, i));
-  case HF_FORM_TIME: {
-    int64_t units = integer_at(v, i), scale = hf_power_of_ten(9 - e->digits);
-    return units >= 0 && units < 86400LL * 1000000000 / scale ? hf_time_text(out, units * scale) : 0;
-  }
-  case HF_FORM_TIMESTAMP: return hf_timestamp_text(out, integer_at(v, i), e->digits, e->utc);
-  case HF_FORM_INT96: return int96_text(out, v->fixed + i * 12);
-  case HF_FORM_UUID: return hf_uuid_text(out, v->fixed + i * 16);
-  default: {
-    if (e->type == HF_PARQUET_INT32 || e->type == HF_PARQUET_INT64) return whole_decimal(out, v->fixed + i * v->width, v->width, e->scale);
-    HfThriftText text = text_at(v, i);
-    return text.size <= 32 ? hf_decimal_text(out, (const uint8_t *)text.bytes, text.size, e->scale) : 0;
-  }
-  }
-}
-
-static bool append_written(const HfParquetLeaf *leaf, const HfParquetValues *v, HfParquetData *data, HfError *err) {
-  char text[2 * HF_SCALAR_TEXT];
-  if (!reserve_offsets(&data->offsets, v->count, err)) return false;
-  for (int64_t i = 0; i < v->count; i++) {
-    size_t size = value_text(text, leaf, v, i);
-    if (!size) return hf_error_set(err, "a %s is out of range", leaf->form == HF_FORM_TIME ? "time of day" : "decimal");
-    if (!hf_buffer_append(&data->values, text, size, err)) return false;
-    put_offset(&data->offsets, data->values.size);
-  }
-  return true;
-}
-
 static bool append_values(const HfParquetFile *file, const HfParquetLeaf *leaf, const HfParquetValues *v, HfParquetData *data, HfError *err) {
-  int64_t first = data->value_count;
   data->value_count += v->count;
-  if (v->count == 0) return true;
-  switch (leaf->form) {
-  case HF_FORM_AS_IS: return hf_buffer_append(&data->values, v->fixed, (size_t)v->count * (size_t)v->width, err);
-  case HF_FORM_NARROW: return append_narrow(leaf, v, &data->values, err);
-  case HF_FORM_UINT32: return append_uint32(v, &data->values, err);
-  case HF_FORM_UINT64: return append_uint64(v, &data->values, err);
-  case HF_FORM_HALF: return append_half(v, &data->values, err);
-  case HF_FORM_BYTES: return append_bytes(file, v, data, err);
-  case HF_FORM_UTF8: return append_bytes(file, v, data, err) && check_utf8(data, first, err);
-  case HF_FORM_NULL: return hf_error_set(err, "a column of nulls has values");
-  default: return append_written(leaf, v, data, err);
-  }
+  return hf_form_append(&leaf->form, v->fixed, v->width ? NULL : v->spans, v->count, file->page_limit, &data->values, &data->offsets, err);
 }
 
 /* ---- pages */
@@ -246,7 +80,7 @@ static bool decompress(Reader *r, Bytes *in, size_t expected, HfBuffer *out, HfE
 
 static bool read_values(Reader *r, const HfParquetPage *p, Bytes in, int64_t present, HfError *err) {
   const HfParquetFile *file = r->file;
-  size_t width = r->leaf->width > 16 ? (size_t)r->leaf->width : 16;
+  size_t width = r->leaf->form.width > 16 ? (size_t)r->leaf->form.width : 16;
   if ((uint64_t)present > file->page_limit / width) return hf_error_set(err, "%lld values take more than %zu bytes", (long long)present, file->page_limit);
   r->data->entries += p->value_count;
   return hf_parquet_decode(&r->values, r->leaf, p->encoding, r->has_dictionary ? &r->dictionary : NULL, in.at, in.left, present, file->page_limit, err) &&

@@ -159,7 +159,7 @@ static bool read_group(HfThrift *t, Footer *footer, HfError *err) {
 }
 
 static void read_key_value(HfThrift *t, HfParquetMeta *meta) {
-  HfThriftText key = {"", 0}, value = {"", 0};
+  HfSpan key = {"", 0}, value = {"", 0};
   for (HfThriftField f = {0}; hf_thrift_next(t, &f);)
     if (f.id == 1) key = hf_thrift_text(t, &f);
     else if (f.id == 2) value = hf_thrift_text(t, &f);
@@ -168,7 +168,7 @@ static void read_key_value(HfThrift *t, HfParquetMeta *meta) {
 }
 
 /* parquet-mr before 1.2.9 (IMPALA-694). */
-static bool has_short_chunks(HfThriftText created_by) {
+static bool has_short_chunks(HfSpan created_by) {
   char text[64];
   int major, minor, patch;
   snprintf(text, sizeof text, "%.*s", (int)(created_by.size < 63 ? created_by.size : 63), created_by.bytes);

@@ -50,7 +50,7 @@ typedef enum HfParquetLogical {
 } HfParquetLogical;
 
 typedef struct HfParquetElement { /* a node of the schema, in depth-first order */
-  HfThriftText name;
+  HfSpan name;
   int32_t type; /* HfParquetType; -1: a group */
   int32_t type_length, repetition, child_count;
   HfParquetLogical logical;
@@ -75,7 +75,7 @@ typedef struct HfParquetMeta {
   int64_t *group_chunks;  /* (group_count + 1) where the chunks of a row group begin */
   HfParquetChunk *chunks;
   bool short_chunks; /* by a writer that left the header of the dictionary out of the size of a chunk */
-  HfThriftText huggingface; /* the metadata of that key: the features in JSON; size 0: none */
+  HfSpan huggingface; /* the metadata of that key: the features in JSON; size 0: none */
 } HfParquetMeta;
 
 /* Reads the footer of a whole file. `where` begins errors. Free it after a failure too. */

@@ -43,57 +43,53 @@ static const int widths[HF_PARQUET_TYPE_COUNT] = {1, 4, 8, 12, 4, 8, 0, 0};
 static bool is_text(const HfParquetElement *e) { return e->type == HF_PARQUET_BYTE_ARRAY || e->type == HF_PARQUET_FIXED; }
 static bool is_whole(const HfParquetElement *e) { return e->type == HF_PARQUET_INT32 || e->type == HF_PARQUET_INT64; }
 
-static void set_form(HfParquetLeaf *leaf, HfParquetForm form, HfColumnType type) {
-  leaf->form = form;
-  leaf->type = type;
-}
-
-static void choose_integer(HfParquetLeaf *leaf, const HfParquetElement *e) {
+static void choose_integer(HfForm *form, const HfParquetElement *e) {
   if (e->type == HF_PARQUET_INT64) {
-    if (e->bits == 64 && !e->is_signed) leaf->form = HF_FORM_UINT64;
+    if (e->bits == 64 && !e->is_signed) form->kind = HF_FORM_UINT64;
   } else if (e->bits == 8) {
-    set_form(leaf, HF_FORM_NARROW, e->is_signed ? HF_COLUMN_INT8 : HF_COLUMN_UINT8);
+    hf_form_set(form, HF_FORM_NARROW, e->is_signed ? HF_COLUMN_INT8 : HF_COLUMN_UINT8);
   } else if (e->bits == 16 && e->is_signed) {
-    set_form(leaf, HF_FORM_NARROW, HF_COLUMN_INT16);
+    hf_form_set(form, HF_FORM_NARROW, HF_COLUMN_INT16);
   } else if (e->bits == 32 && !e->is_signed) {
-    set_form(leaf, HF_FORM_UINT32, HF_COLUMN_INT64);
+    hf_form_set(form, HF_FORM_UINT32, HF_COLUMN_INT64);
   }
 }
 
 /* The form of the physical type, then what the logical type changes where it goes with it. */
-static void choose_form(HfParquetLeaf *leaf, const HfParquetElement *e) {
+static HfForm choose_form(const HfParquetElement *e) {
   static const HfColumnType plain[HF_PARQUET_TYPE_COUNT] = {HF_COLUMN_BOOL,    HF_COLUMN_INT32,   HF_COLUMN_INT64,  HF_COLUMN_STRING,
                                                             HF_COLUMN_FLOAT32, HF_COLUMN_FLOAT64, HF_COLUMN_STRING, HF_COLUMN_STRING};
-  set_form(leaf, is_text(e) ? HF_FORM_BYTES : e->type == HF_PARQUET_INT96 ? HF_FORM_INT96 : HF_FORM_AS_IS, plain[e->type]);
-  leaf->width = e->type == HF_PARQUET_FIXED ? e->type_length : widths[e->type];
+  HfForm form = {.kind = is_text(e) ? HF_FORM_BYTES : e->type == HF_PARQUET_INT96 ? HF_FORM_INT96 : HF_FORM_AS_IS, .type = plain[e->type],
+                 .width = e->type == HF_PARQUET_FIXED ? e->type_length : widths[e->type], .digits = e->digits, .utc = e->utc, .scale = e->scale};
   switch (e->logical) {
   case HF_PARQUET_STRING:
-    if (e->type == HF_PARQUET_BYTE_ARRAY) leaf->form = HF_FORM_UTF8;
+    if (e->type == HF_PARQUET_BYTE_ARRAY) form.kind = HF_FORM_UTF8;
     break;
   case HF_PARQUET_INTEGER:
-    if (is_whole(e)) choose_integer(leaf, e);
+    if (is_whole(e)) choose_integer(&form, e);
     break;
   case HF_PARQUET_DECIMAL:
-    if (is_whole(e) || is_text(e)) set_form(leaf, HF_FORM_DECIMAL, HF_COLUMN_STRING);
+    if (is_whole(e) || is_text(e)) hf_form_set(&form, is_whole(e) ? HF_FORM_DECIMAL_LOW_FIRST : HF_FORM_DECIMAL, HF_COLUMN_STRING);
     break;
   case HF_PARQUET_DATE:
-    if (e->type == HF_PARQUET_INT32) set_form(leaf, HF_FORM_DATE, HF_COLUMN_STRING);
+    if (e->type == HF_PARQUET_INT32) hf_form_set(&form, HF_FORM_DATE, HF_COLUMN_STRING);
     break;
   case HF_PARQUET_TIME:
-    if (e->type == (e->digits == 3 ? HF_PARQUET_INT32 : HF_PARQUET_INT64)) set_form(leaf, HF_FORM_TIME, HF_COLUMN_STRING);
+    if (e->type == (e->digits == 3 ? HF_PARQUET_INT32 : HF_PARQUET_INT64)) hf_form_set(&form, HF_FORM_TIME, HF_COLUMN_STRING);
     break;
   case HF_PARQUET_TIMESTAMP:
-    if (e->type == HF_PARQUET_INT64) set_form(leaf, HF_FORM_TIMESTAMP, HF_COLUMN_STRING);
+    if (e->type == HF_PARQUET_INT64) hf_form_set(&form, HF_FORM_TIMESTAMP, HF_COLUMN_STRING);
     break;
   case HF_PARQUET_UUID:
-    if (leaf->width == 16) leaf->form = HF_FORM_UUID;
+    if (form.width == 16) form.kind = HF_FORM_UUID;
     break;
   case HF_PARQUET_FLOAT16:
-    if (e->type == HF_PARQUET_FIXED && leaf->width == 2) set_form(leaf, HF_FORM_HALF, HF_COLUMN_FLOAT32);
+    if (e->type == HF_PARQUET_FIXED && form.width == 2) hf_form_set(&form, HF_FORM_HALF, HF_COLUMN_FLOAT32);
     break;
-  case HF_PARQUET_NULL: set_form(leaf, HF_FORM_NULL, HF_COLUMN_NULL); break;
+  case HF_PARQUET_NULL: hf_form_set(&form, HF_FORM_NULL, HF_COLUMN_NULL); break;
   default: break;
   }
+  return form;
 }
 
 static bool check_leaf(Walk *w, const HfParquetElement *e) {
@@ -109,13 +105,13 @@ static bool add_leaf(Walk *w, HfParquetNode *n, const HfParquetElement *e) {
   HfParquetSchema *s = w->schema;
   HfParquetLeaf leaf = {.element = e, .max_def = n->def, .max_rep = n->rep};
   if (!check_leaf(w, e)) return false;
-  choose_form(&leaf, e);
+  leaf.form = choose_form(e);
   memcpy(leaf.path, w->path, sizeof leaf.path);
   HfParquetLeaf *leaves = hf_realloc(s->leaves, ((size_t)s->leaf_count + 1) * sizeof *leaves, "schema", w->err);
   if (!leaves) return false;
   s->leaves = leaves;
   leaves[s->leaf_count++] = leaf;
-  n->type = leaf.type;
+  n->type = leaf.form.type;
   return true;
 }
 
@@ -164,7 +160,7 @@ static HfParquetNode *read_list(Walk *w, const HfParquetElement *e, Levels level
 
 /* True when the repeated group is the item itself (the older two levels), false when its only field is. */
 static bool is_item(const HfParquetElement *list, const HfParquetElement *repeated, const HfParquetElement *field) {
-  HfThriftText name = repeated->name;
+  HfSpan name = repeated->name;
   if (repeated->child_count != 1 || repeated->logical == HF_PARQUET_LIST || repeated->logical == HF_PARQUET_MAP) return true;
   if (field && field->repetition == HF_PARQUET_REPEATED) return true;
   if (name.size == 5 && !memcmp(name.bytes, "array", 5)) return true;

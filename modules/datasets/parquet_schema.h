@@ -5,32 +5,12 @@
  */
 #ifndef HF_PARQUET_SCHEMA_H
 #define HF_PARQUET_SCHEMA_H
-#include "column.h"
+#include "column_values.h"
 #include "parquet_meta.h"
-
-/* How values of a leaf become those of its column. */
-typedef enum HfParquetForm {
-  HF_FORM_AS_IS, /* of the column's own layout */
-  HF_FORM_NARROW,  /* int32 whose values fit fewer bits */
-  HF_FORM_UINT32,
-  HF_FORM_UINT64,
-  HF_FORM_HALF,
-  HF_FORM_BYTES, /* any bytes */
-  HF_FORM_UTF8,
-  HF_FORM_DECIMAL, /* this and below: written as text */
-  HF_FORM_DATE,
-  HF_FORM_TIME,
-  HF_FORM_TIMESTAMP,
-  HF_FORM_INT96,
-  HF_FORM_UUID,
-  HF_FORM_NULL
-} HfParquetForm;
 
 typedef struct HfParquetLeaf {
   const HfParquetElement *element; /* borrowed */
-  HfParquetForm form;
-  HfColumnType type;
-  int width;            /* bytes of a value in the file; 1 for booleans; 0: texts of any length */
+  HfForm form;          /* its width: bytes of a value in the file, 1 for booleans */
   int max_def, max_rep; /* the levels of a value that is there */
   char path[96];        /* "a.list.element", for errors; cut when it is long */
 } HfParquetLeaf;

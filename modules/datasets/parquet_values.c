@@ -19,7 +19,7 @@ static void *room(HfBuffer *buffer, int64_t count, size_t size, HfError *err) {
   return hf_buffer_reserve(buffer, (size_t)count * size, err) ? buffer->data : NULL;
 }
 
-static HfThriftText *room_for_spans(HfParquetValues *v, int64_t count, HfError *err) {
+static HfSpan *room_for_spans(HfParquetValues *v, int64_t count, HfError *err) {
   v->width = 0;
   return v->spans = room(&v->store, count, sizeof *v->spans, err);
 }
@@ -28,7 +28,7 @@ static HfThriftText *room_for_spans(HfParquetValues *v, int64_t count, HfError *
 
 static bool plain_texts(HfParquetValues *v, Input in, HfError *err) {
   if (in.count > (int64_t)(in.size / 4)) return too_few(err);
-  HfThriftText *spans = room_for_spans(v, in.count, err);
+  HfSpan *spans = room_for_spans(v, in.count, err);
   const uint8_t *at = in.in, *end = in.in + in.size;
   for (int64_t i = 0; spans && i < in.count; i++) {
     uint32_t length;
@@ -36,7 +36,7 @@ static bool plain_texts(HfParquetValues *v, Input in, HfError *err) {
     memcpy(&length, at, 4);
     at += 4;
     if (length > (size_t)(end - at)) return fail(err, "a text is longer than the bytes left");
-    spans[i] = (HfThriftText){(const char *)at, length};
+    spans[i] = (HfSpan){(const char *)at, length};
     at += length;
   }
   return spans;
@@ -51,17 +51,17 @@ static bool plain_booleans(HfParquetValues *v, Input in, HfError *err) {
 }
 
 static bool decode_plain(HfParquetValues *v, const HfParquetLeaf *leaf, Input in, HfError *err) {
-  if (!leaf->width) return plain_texts(v, in, err);
-  v->width = leaf->width;
+  if (!leaf->form.width) return plain_texts(v, in, err);
+  v->width = leaf->form.width;
   if (leaf->element->type == HF_PARQUET_BOOLEAN) return plain_booleans(v, in, err);
   v->fixed = in.in;
-  return (uint64_t)in.count <= in.size / (size_t)leaf->width || too_few(err);
+  return (uint64_t)in.count <= in.size / (size_t)leaf->form.width || too_few(err);
 }
 
 /* ---- dictionaries */
 
 static bool gather_spans(HfParquetValues *v, const HfParquetValues *dictionary, const uint32_t *at, int64_t count, HfError *err) {
-  HfThriftText *spans = room_for_spans(v, count, err);
+  HfSpan *spans = room_for_spans(v, count, err);
   for (int64_t i = 0; spans && i < count; i++) spans[i] = dictionary->spans[at[i]];
   return spans;
 }
@@ -122,7 +122,7 @@ static bool decode_delta(HfParquetValues *v, const HfParquetLeaf *leaf, Input in
   int32_t *out = narrow ? room(&v->store, in.count, sizeof *out, err) : NULL;
   for (int64_t i = 0; out && i < in.count; i++) out[i] = (int32_t)numbers[i];
   v->fixed = narrow ? (uint8_t *)out : (uint8_t *)numbers;
-  v->width = leaf->width;
+  v->width = leaf->form.width;
   return v->fixed;
 }
 
@@ -138,11 +138,11 @@ static bool read_lengths(int64_t *lengths, Input *in, HfError *err) {
   return true;
 }
 
-static bool spans_of_lengths(HfThriftText *spans, const int64_t *lengths, Input in, HfError *err) {
+static bool spans_of_lengths(HfSpan *spans, const int64_t *lengths, Input in, HfError *err) {
   size_t at = 0;
   for (int64_t i = 0; i < in.count; i++) {
     if ((size_t)lengths[i] > in.size - at) return too_few(err);
-    spans[i] = (HfThriftText){(const char *)in.in + at, (size_t)lengths[i]};
+    spans[i] = (HfSpan){(const char *)in.in + at, (size_t)lengths[i]};
     at += (size_t)lengths[i];
   }
   return true;
@@ -151,7 +151,7 @@ static bool spans_of_lengths(HfThriftText *spans, const int64_t *lengths, Input 
 static bool decode_delta_lengths(HfParquetValues *v, const HfParquetLeaf *leaf, Input in, HfError *err) {
   if (leaf->element->type != HF_PARQUET_BYTE_ARRAY) return fail(err, "encoding DELTA_LENGTH_BYTE_ARRAY is for texts alone");
   int64_t *lengths = room(&v->numbers, in.count, sizeof *lengths, err);
-  HfThriftText *spans = room_for_spans(v, in.count, err);
+  HfSpan *spans = room_for_spans(v, in.count, err);
   return lengths && spans && read_lengths(lengths, &in, err) && spans_of_lengths(spans, lengths, in, err);
 }
 
@@ -167,10 +167,10 @@ static bool join_prefixes(HfParquetValues *v, const int64_t *prefixes, Input in,
   const char *last = out;
   if (!out) return false;
   for (int64_t i = 0; i < in.count; i++) {
-    HfThriftText *span = &v->spans[i];
+    HfSpan *span = &v->spans[i];
     if (prefixes[i]) memcpy(out, last, (size_t)prefixes[i]);
     if (span->size) memcpy(out + prefixes[i], span->bytes, span->size);
-    *span = (HfThriftText){last = out, (size_t)prefixes[i] + span->size};
+    *span = (HfSpan){last = out, (size_t)prefixes[i] + span->size};
     out += span->size;
   }
   return true;
@@ -181,18 +181,18 @@ static bool decode_delta_texts(HfParquetValues *v, const HfParquetLeaf *leaf, In
   int64_t *prefixes = room(&v->numbers, 2 * in.count, sizeof *prefixes, err), *lengths = prefixes + in.count;
   if (!prefixes || !room_for_spans(v, in.count, err) || !read_lengths(prefixes, &in, err) || !read_lengths(lengths, &in, err)) return false;
   if (!spans_of_lengths(v->spans, lengths, in, err) || !join_prefixes(v, prefixes, in, err)) return false;
-  if (!leaf->width) return true;
+  if (!leaf->form.width) return true;
   for (int64_t i = 0; i < in.count; i++)
-    if (v->spans[i].size != (size_t)leaf->width) return fail(err, "a text of another length than the type has");
+    if (v->spans[i].size != (size_t)leaf->form.width) return fail(err, "a text of another length than the type has");
   v->fixed = (const uint8_t *)v->bytes.data;
-  v->width = leaf->width;
+  v->width = leaf->form.width;
   return true;
 }
 
 /* ---- BYTE_STREAM_SPLIT: first bytes of all values, then second bytes ... */
 
 static bool decode_split(HfParquetValues *v, const HfParquetLeaf *leaf, Input in, HfError *err) {
-  size_t width = (size_t)leaf->width;
+  size_t width = (size_t)leaf->form.width;
   if (!width || leaf->element->type == HF_PARQUET_BOOLEAN) return fail(err, "encoding BYTE_STREAM_SPLIT is for values of one width alone");
   if ((uint64_t)in.count > in.size / width) return too_few(err);
   uint8_t *out = room(&v->store, in.count, width, err);
@@ -200,7 +200,7 @@ static bool decode_split(HfParquetValues *v, const HfParquetLeaf *leaf, Input in
   for (size_t byte = 0; out && byte < width; byte++)
     for (int64_t i = 0; i < in.count; i++) out[(size_t)i * width + byte] = in.in[byte * stream + (size_t)i];
   v->fixed = out;
-  v->width = leaf->width;
+  v->width = leaf->form.width;
   return out;
 }
 
@@ -208,7 +208,7 @@ bool hf_parquet_decode(HfParquetValues *v, const HfParquetLeaf *leaf, int32_t en
                        size_t size, int64_t count, size_t limit, HfError *err) {
   Input in = {bytes, size, count, limit};
   v->count = count;
-  v->width = leaf->width;
+  v->width = leaf->form.width;
   if (count == 0) return true;
   switch (encoding) {
   case HF_PARQUET_PLAIN: return decode_plain(v, leaf, in, err);

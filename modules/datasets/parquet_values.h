@@ -11,7 +11,7 @@ typedef struct HfParquetValues {
   int64_t count;
   int width;             /* of fixed values; 0: spans */
   const uint8_t *fixed;  /* (count * width) */
-  HfThriftText *spans;   /* (count) */
+  HfSpan *spans;   /* (count) */
   HfBuffer store, bytes; /* memory for them, and for texts that are put together */
   HfBuffer numbers;      /* for lengths and indices on the way */
 } HfParquetValues;

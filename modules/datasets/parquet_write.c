@@ -6,7 +6,6 @@
 #include "file.h"
 #include "parquet.h"
 #include "parquet_meta.h"
-#include "utf8.h"
 
 #define GROUP_ROWS 100000
 #define PAGE_BYTES (1 << 20)
@@ -34,18 +33,6 @@ typedef struct Writer {
 } Writer;
 
 /* ---- schema */
-
-bool hf_column_is_utf8(const HfColumn *c) {
-  for (int i = 0; i < c->child_count; i++)
-    if (!hf_column_is_utf8(c->children[i])) return false;
-  for (int64_t row = 0; c->type == HF_COLUMN_STRING && row < c->length; row++) {
-    size_t size;
-    const char *text = hf_column_text(c, row, &size);
-    for (size_t at = 0, length; at < size; at += length)
-      if (!(length = hf_utf8_length(text + at, size - at))) return false;
-  }
-  return true;
-}
 
 /* Parquet's type, converted type (-1: none) and logical type of a leaf. */
 typedef struct LeafType {
@@ -107,7 +94,7 @@ static bool put_column(Writer *w, Leaf *at, const char *name, const HfColumn *c,
     here.max_def++;
     here.max_rep++;
   } else if (c->type == HF_COLUMN_STRUCT) {
-    ok = ok && put_element(w, name, HF_PARQUET_OPTIONAL, -1, -1, 0, c->child_count, err);
+    ok = ok && (c->child_count || hf_error_set(err, "Parquet has no structs without fields")) && put_element(w, name, HF_PARQUET_OPTIONAL, -1, -1, 0, c->child_count, err);
   } else {
     LeafType t = leaf_type(c);
     ok = ok && put_element(w, name, HF_PARQUET_OPTIONAL, (int)t.type, t.converted, t.logical, -1, err) && add_leaf(w, here, err);

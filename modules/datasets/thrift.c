@@ -111,11 +111,11 @@ int32_t hf_thrift_int32(HfThrift *t, const HfThriftField *f) {
 
 bool hf_thrift_bool(HfThrift *t, const HfThriftField *f) { return f->type == HF_THRIFT_TRUE || (expect(t, f, HF_THRIFT_FALSE), false); }
 
-HfThriftText hf_thrift_text(HfThrift *t, const HfThriftField *f) {
+HfSpan hf_thrift_text(HfThrift *t, const HfThriftField *f) {
   uint64_t size = expect(t, f, HF_THRIFT_BINARY) ? hf_thrift_varint(t) : 0;
-  HfThriftText text = {(const char *)t->at, (size_t)size};
+  HfSpan text = {(const char *)t->at, (size_t)size};
   skip_bytes(t, size);
-  return t->problem ? (HfThriftText){"", 0} : text;
+  return t->problem ? (HfSpan){"", 0} : text;
 }
 
 bool hf_thrift_struct(HfThrift *t, const HfThriftField *f) { return expect(t, f, HF_THRIFT_STRUCT); }

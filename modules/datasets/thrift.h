@@ -10,6 +10,7 @@
 #ifndef HF_THRIFT_H
 #define HF_THRIFT_H
 #include "memory.h"
+#include "span.h"
 
 #define HF_THRIFT_MAX_DEPTH 32
 
@@ -39,11 +40,6 @@ typedef struct HfThriftField {
   HfThriftType type;
 } HfThriftField;
 
-typedef struct HfThriftText {
-  const char *bytes; /* borrowed */
-  size_t size;
-} HfThriftText;
-
 static inline HfThrift hf_thrift_over(const void *bytes, size_t size) {
   return (HfThrift){.at = bytes, .end = (const uint8_t *)bytes + size};
 }
@@ -56,7 +52,7 @@ void hf_thrift_skip(HfThrift *t, const HfThriftField *f);
 int32_t hf_thrift_int32(HfThrift *t, const HfThriftField *f);
 int64_t hf_thrift_int64(HfThrift *t, const HfThriftField *f);
 bool hf_thrift_bool(HfThrift *t, const HfThriftField *f);
-HfThriftText hf_thrift_text(HfThrift *t, const HfThriftField *f);
+HfSpan hf_thrift_text(HfThrift *t, const HfThriftField *f);
 bool hf_thrift_struct(HfThrift *t, const HfThriftField *f); /* its fields come next */
 /* Begins a list; gives how many structs come next. Items are no more than bytes left. */
 int64_t hf_thrift_structs(HfThrift *t, const HfThriftField *f);
