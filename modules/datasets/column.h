@@ -59,6 +59,11 @@ static inline bool hf_column_type_is_float(HfColumnType t) { return t == HF_COLU
 /* The type in words, "list<int32>"; appended to `out`. */
 bool hf_column_describe(const HfColumn *column, HfBuffer *out, HfError *err);
 
+/* The rows of several columns of one type, one after another (column_concat.c). False for columns that have to be joined value by
+ * value: their types differ, or their blocks hold more than their rows. */
+bool hf_column_can_concat(HfColumn *const *parts, int64_t count);
+HfColumn *hf_column_concat(HfColumn *const *parts, int64_t count, HfError *err);
+
 /* All texts in it and below are UTF-8. */
 bool hf_column_is_utf8(const HfColumn *column);
 

@@ -1,5 +1,6 @@
 /* Files in Lua: readers of text files, and our own table files. */
 #include <string.h>
+#include "arrow.h"
 #include "hash.h"
 #include "lua_readers.h"
 #include "lua_table.h"
@@ -92,6 +93,16 @@ static int read_parquet(lua_State *L) {
   return described(L, *box, &features, &err);
 }
 
+/* read_arrow(path): as read_parquet. */
+static int read_arrow(lua_State *L) {
+  HfError err;
+  HfBuffer features = {0};
+  const char *path = luaL_checkstring(L, 1);
+  HfTable **box = hfL_newbox(L, HFL_TABLE);
+  *box = hf_arrow_read(path, &features, &err);
+  return described(L, *box, &features, &err);
+}
+
 static HfCodec check_codec(lua_State *L, int idx) {
   const char *name = luaL_checkstring(L, idx);
   static const HfCodec codecs[] = {HF_CODEC_NONE, HF_CODEC_SNAPPY, HF_CODEC_ZSTD};
@@ -151,7 +162,7 @@ static int hash_file(lua_State *L) {
 }
 
 const luaL_Reg hfL_reader_functions[] = {
-    {"read_csv", read_csv},     {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"read_parquet", read_parquet},
+    {"read_csv", read_csv},     {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"read_parquet", read_parquet}, {"read_arrow", read_arrow},
     {"write_parquet", write_parquet}, {"is_utf8", is_utf8},
     {"load_table", load_table},
        {"save_table", save_table}, {"hash_file", hash_file},   {NULL, NULL},

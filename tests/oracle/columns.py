@@ -26,7 +26,7 @@ def shown(array):
     """The values of an array, each as columns.lua prints it."""
     t = array.type
     if isinstance(t, pa.BaseExtensionType):
-        return [None and "" or ("null" if v is None else hexed(str(v))) for v in array.to_pylist()] if "uuid" in str(t) else shown(array.storage)
+        return ["null" if v is None else hexed(str(v)) for v in array.to_pylist()] if "uuid" in str(t) else shown(array.storage)
     if pa.types.is_dictionary(t):
         return shown(array.cast(t.value_type))
     if pa.types.is_struct(t):
@@ -87,23 +87,27 @@ def found(program, path):
     out = subprocess.run([program, script, path], capture_output=True, check=True).stdout.decode()
     return out.rstrip("\n").split("\n")[1:]
 
-same = different = 0
-for path in sys.argv[2:]:
-    ours, theirs, problem = found(sys.argv[1], path), None, None
-    try:
-        theirs = expected(path)
-    except Exception as e:
-        problem = str(e).split("\n")[0]
-    name = os.path.basename(path)
-    if ours and ours[0].startswith("!"):
-        print("%s: hflua: %s%s" % (name, ours[0][2:], "; pyarrow too: " + problem if problem else "; PYARROW READS IT"))
-    elif problem:
-        print("%s: only hflua reads it; pyarrow: %s" % (name, problem))
-    elif ours == theirs:
-        same += 1
-    else:
-        different += 1
-        at = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
-        print("%s: DIFFERENT at line %d: hflua %s, pyarrow %s" % (name, at, ours[at:at + 1], theirs[at:at + 1]))
-print("%d files have the same values, %d do not" % (same, different))
-sys.exit(different > 0)
+def main(program, paths):
+    same = different = 0
+    for path in paths:
+        ours, theirs, problem = found(program, path), None, None
+        try:
+            theirs = expected(path)
+        except Exception as e:
+            problem = str(e).split("\n")[0]
+        name = os.path.basename(path)
+        if ours and ours[0].startswith("!"):
+            print("%s: hflua: %s%s" % (name, ours[0][2:], "; pyarrow too: " + problem if problem else "; PYARROW READS IT"))
+        elif problem:
+            print("%s: only hflua reads it; pyarrow: %s" % (name, problem))
+        elif ours == theirs:
+            same += 1
+        else:
+            different += 1
+            at = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
+            print("%s: DIFFERENT at line %d: hflua %s, pyarrow %s" % (name, at, ours[at:at + 1], theirs[at:at + 1]))
+    print("%d files have the same values, %d do not" % (same, different))
+    return different > 0
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,4 +1,4 @@
---- Datasets from and to files: CSV, JSON Lines, text, Parquet, and folders of our own format.
+--- Datasets from and to files: CSV, JSON Lines, text, Parquet, Arrow, and folders of our own format.
 local Dataset = require "hflua.datasets.dataset"
 local DatasetDict = require "hflua.datasets.dataset_dict"
 local core = require "hflua.core.datasets"
@@ -45,6 +45,7 @@ local readers = {
     if by ~= "line" and by ~= "paragraph" then errors.raise("text: option 'sample_by': expected \"line\" or \"paragraph\", found %s", tostring(by)) end
     return core.read_lines(path, by == "paragraph")
   end },
+  arrow = { {}, function(path) return core.read_arrow(path) end },
   parquet = { column_options, function(path, opts) return core.read_parquet(path, { columns = opts.columns }) end },
 }
 readers.jsonl = readers.json
@@ -53,7 +54,7 @@ readers.ndjson = readers.json
 files.readers = readers
 
 --- The names of the formats that can be read.
-files.formats = { "csv", "json", "jsonl", "parquet", "text", "tsv" }
+files.formats = { "arrow", "csv", "json", "jsonl", "parquet", "text", "tsv" }
 
 --- The option names of a format, beside those every reader takes.
 function files.option_names(format)
@@ -235,7 +236,13 @@ function DatasetDict:save_to_disk(folder)
   json.save_file({ format = "hflua dataset", version = 1, splits = json.array(self:keys()) }, folder .. "/" .. dict_name)
 end
 
---- A Dataset or DatasetDict that save_to_disk wrote.
+--- True for a folder that save_to_disk wrote, here or in Python.
+function files.is_saved(folder)
+  local function has(name) return file_system.type(folder .. "/" .. name) == "file" end
+  return has(description_name) or has(dict_name) or has("dataset_dict.json") or (has("state.json") and has("dataset_info.json"))
+end
+
+--- A Dataset or DatasetDict that save_to_disk wrote, here or in Python.
 function files.load_from_disk(folder)
   if type(folder) ~= "string" then errors.raise("load_from_disk: expected the path of a folder, found %s", type(folder)) end
   if file_system.type(folder .. "/" .. description_name) == "file" then return load_one(folder) end
@@ -247,9 +254,8 @@ function files.load_from_disk(folder)
     end
     return DatasetDict._new(splits, names)
   end
-  if file_system.type(folder .. "/dataset_info.json") or file_system.type(folder .. "/dataset_dict.json") then
-    errors.raise("load_from_disk: %s: written by Python's datasets in Arrow files, which are not read yet; write it there with to_json and use load_dataset(\"json\", ...)", folder)
-  end
+  local found = require("hflua.datasets.python_files").load_from_disk(folder)
+  if found then return found end
   errors.raise("load_from_disk: %s: expected a folder that save_to_disk wrote", folder)
 end
 
