@@ -82,7 +82,7 @@ def encoded(n):
     })
 
 def put(name, table, **options):
-    pq.write_table(table, os.path.join(here, name), **options)
+    pq.write_table(table, os.path.join(here, name), **{"store_schema": False, "write_statistics": False, **options})
 
 def put_arrow(name, table, make=pa.ipc.new_stream, rows=8, **options):
     with make(os.path.join(here, name), table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
@@ -108,7 +108,7 @@ for name in os.listdir(here):
         path = os.path.join(here, name)
         shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
-put("scalars.parquet", scalars(12), compression="snappy")
+put("scalars.parquet", scalars(12), compression="snappy", store_schema=True, write_statistics=True)
 put("scalars_v2.parquet", scalars(12), compression="zstd", data_page_version="2.0", use_dictionary=False, write_page_checksum=True, row_group_size=5)
 put("nested.parquet", nested(29), compression="snappy", write_page_checksum=True, row_group_size=10)
 put("nested_v2.parquet", nested(29), compression="none", data_page_version="2.0", data_page_size=40, write_batch_size=4)
