@@ -81,8 +81,12 @@ def encoded(n):
         "flags": pa.array(with_nulls([i // 9 % 2 == 0 for i in range(n)], 13)),
     })
 
-def put(name, table, **options):
-    pq.write_table(table, os.path.join(here, name), **{"store_schema": False, "write_statistics": False, **options})
+def put(name, table, row_group_size=None, **options):
+    options = {"store_schema": False, "write_statistics": False, **options}
+    with pq.ParquetWriter(os.path.join(here, name), table.schema, **options) as writer:
+        writer.write_table(table, row_group_size)
+        if table.schema.metadata and not options["store_schema"]:
+            writer.add_key_value_metadata(table.schema.metadata)
 
 def put_arrow(name, table, make=pa.ipc.new_stream, rows=8, **options):
     with make(os.path.join(here, name), table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
