@@ -133,6 +133,16 @@ static bool set_name(HfArrowField *f, HfSpan name, HfError *err) {
 
 static HfArrowField *read_field(HfFlatTable t, int depth, int *left, HfError *err);
 
+/* The fields of a struct have different names. */
+static bool check_names(const HfArrowField *f, HfError *err) {
+  const char **names = hf_malloc((size_t)f->child_count * sizeof *names, "schema", err), *twice = NULL;
+  if (!names) return false;
+  for (int i = 0; i < f->child_count; i++) names[i] = f->children[i]->name;
+  if (f->shape == HF_ARROW_STRUCT) twice = hf_column_name_twice(names, f->child_count);
+  hf_free(names);
+  return !twice || hf_error_set(err, "two columns are called '%.80s'", twice);
+}
+
 static bool read_children(HfArrowField *f, HfFlatVector children, int depth, int *left, HfError *err) {
   if (children.count > *left) return hf_error_set(err, "there are more than %d fields", MAX_FIELDS);
   f->children = hf_calloc((size_t)children.count * sizeof *f->children, "schema", err);
@@ -141,6 +151,7 @@ static bool read_children(HfArrowField *f, HfFlatVector children, int depth, int
     if (!(f->children[i] = read_field(hf_flat_item(children, i), depth + 1, left, err))) return false;
     f->child_count++;
   }
+  if (!check_names(f, err)) return false;
   bool is_list = f->shape == HF_ARROW_LIST || f->shape == HF_ARROW_FIXED_LIST;
   if (is_list ? f->child_count == 1 : f->shape == HF_ARROW_STRUCT || f->child_count == 0) return true;
   return hf_error_set(err, "column '%.80s': another number of parts than its type has", f->name);

@@ -1,5 +1,6 @@
 /* HfColumn: making, sharing and reading typed columns. */
 #include "column.h"
+#include <stdlib.h>
 #include <string.h>
 #include "utf8.h"
 
@@ -56,6 +57,15 @@ void hf_column_release(HfColumn *c) {
     hf_free((void *)c->offsets);
   }
   hf_free(c);
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+const char *hf_column_name_twice(const char **names, int count) {
+  if (count) qsort(names, (size_t)count, sizeof *names, compare_names);
+  for (int i = 1; i < count; i++)
+    if (!strcmp(names[i - 1], names[i])) return names[i];
+  return NULL;
 }
 
 bool hf_column_describe(const HfColumn *c, HfBuffer *out, HfError *err) {

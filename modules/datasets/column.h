@@ -56,6 +56,9 @@ size_t hf_column_type_size(HfColumnType type); /* bytes of a number or bool; 0 f
 static inline bool hf_column_type_is_int(HfColumnType t) { return t >= HF_COLUMN_INT8 && t <= HF_COLUMN_UINT8; }
 static inline bool hf_column_type_is_float(HfColumnType t) { return t == HF_COLUMN_FLOAT32 || t == HF_COLUMN_FLOAT64; }
 
+/* A name that stands among these twice, or NULL; sorts them. */
+const char *hf_column_name_twice(const char **names, int count);
+
 /* The type in words, "list<int32>"; appended to `out`. */
 bool hf_column_describe(const HfColumn *column, HfBuffer *out, HfError *err);
 

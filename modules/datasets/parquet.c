@@ -146,6 +146,7 @@ static bool list_leaves(const HfParquetFile *file, const Wanted *wanted, int *le
       if (!hf_parquet_column_open(file, leaf, &own, err)) return false;
       leaves[(*count)++] = leaf;
       *bytes += own;
+      if (own > file->size || *bytes > file->size) return hf_error_set(err, "%s: its column chunks take more bytes than the file has", file->where);
     }
   }
   return true;

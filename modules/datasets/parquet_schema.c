@@ -1,7 +1,6 @@
 /* Parquet's schema to columns; see parquet_schema.h. */
 #include "parquet_schema.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "utf8.h"
 
@@ -247,16 +246,15 @@ static HfParquetNode *read_node(Walk *w, Levels levels, int depth) {
   return n;
 }
 
-static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
 /* The fields of a struct have different names, here and below. */
 static bool check_names(Walk *w, const HfParquetNode *n) {
-  const char **names = hf_malloc((size_t)n->child_count * sizeof *names, "schema", w->err);
+  const char **names = hf_malloc((size_t)n->child_count * sizeof *names, "schema", w->err), *twice = NULL;
   bool ok = names;
-  for (int i = 0; ok && n->type == HF_COLUMN_STRUCT && i < n->child_count; i++) names[i] = n->children[i]->name;
-  if (ok && n->type == HF_COLUMN_STRUCT) qsort(names, (size_t)n->child_count, sizeof *names, compare_names);
-  for (int i = 1; ok && n->type == HF_COLUMN_STRUCT && i < n->child_count; i++)
-    if (!strcmp(names[i - 1], names[i])) ok = hf_error_set(w->err, "%s: schema: two columns are called '%.80s'", w->where, names[i]);
+  if (ok && n->type == HF_COLUMN_STRUCT) {
+    for (int i = 0; i < n->child_count; i++) names[i] = n->children[i]->name;
+    twice = hf_column_name_twice(names, n->child_count);
+  }
+  if (twice) ok = hf_error_set(w->err, "%s: schema: two columns are called '%.80s'", w->where, twice);
   hf_free(names);
   for (int i = 0; ok && i < n->child_count; i++) ok = check_names(w, n->children[i]);
   return ok;

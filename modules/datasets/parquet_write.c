@@ -10,7 +10,7 @@
 #define GROUP_ROWS 100000
 #define PAGE_BYTES (1 << 20)
 #define PAGE_ENTRIES (1 << 20)
-#define MAX_TEXT (1 << 29) /* a text above this could make a page that readers refuse */
+#define MAX_PAGE (1 << 30) /* what readers may refuse beyond */
 
 typedef struct Leaf {
   const HfColumn *path[HF_COLUMN_MAX_DEPTH + 1]; /* from the column down to the leaf */
@@ -122,7 +122,7 @@ static bool put_schema(Writer *w, HfError *err) {
 static bool put_text(Writer *w, const HfColumn *c, int64_t row, HfError *err) {
   size_t size;
   const char *text = hf_column_text(c, row, &size);
-  if (size > MAX_TEXT) return hf_error_set(err, "row %lld: a text of %zu bytes is too long for Parquet", (long long)row + 1, size);
+  if (size > MAX_PAGE) return hf_error_set(err, "a text of %zu bytes is too long for Parquet", size);
   return hf_buffer_append(&w->values, &(uint32_t){(uint32_t)size}, 4, err) && hf_buffer_append(&w->values, text, size, err);
 }
 
@@ -219,7 +219,8 @@ static bool put_page(Writer *w, const Leaf *leaf, Chunk *chunk, HfError *err) {
 static bool put_chunk(Writer *w, const Leaf *leaf, int64_t first, int64_t end, Chunk *chunk, HfError *err) {
   *chunk = (Chunk){.start = w->file.written};
   for (int64_t row = first; row < end; row++) {
-    if (!put_entries(w, leaf, 0, row, 0, 0, 0, err)) return false;
+    if (!put_entries(w, leaf, 0, row, 0, 0, 0, err)) return hf_error_prefix(err, "row %lld", (long long)row + 1);
+    if (w->values.size > MAX_PAGE) return hf_error_set(err, "row %lld: a row of %zu bytes is too long for Parquet", (long long)row + 1, w->values.size);
     bool full = w->values.size >= PAGE_BYTES || w->defs.size >= PAGE_ENTRIES || row + 1 == end;
     if (full && !put_page(w, leaf, chunk, err)) return false;
   }

@@ -24,6 +24,9 @@ kinds = pa.table({"h": pa.array([np.float16(1), None], pa.float16()), "s": pa.ar
                   "x": pa.array([b"ab", b"\xff\0"], pa.binary(2))})
 decimals = pa.table({"d": pa.array(["-1.50", "99.99"]).cast(pa.decimal128(38, 2)), "e": pa.array(["7.1", None]).cast(pa.decimal128(5, 1))})
 
+twice = pa.Table.from_arrays([pa.array([1]), pa.array(["x"])], names=["f", "f"])
+parquet("same_names", twice)
+arrow("same_names", twice)
 parquet("numbers", numbers)
 parquet("numbers_plain_v2", numbers, use_dictionary=False, data_page_version="2.0")
 parquet("two_groups", numbers, row_group_size=2, use_dictionary=False)

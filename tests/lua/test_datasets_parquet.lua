@@ -203,7 +203,7 @@ else
   -- Refused, with what the message must say: two have wrong check sums on purpose, one a page above 1 GiB.
   local refused = { ["datapage_v1-corrupt-checksum.parquet"] = "check sum", ["rle-dict-uncompressed-corrupt-checksum.parquet"] = "check sum",
     ["large_string_map.brotli.parquet"] = "page size", ["ARROW-GH-41317.parquet"] = "timestamp_us_no_tz", ["ARROW-GH-41321.parquet"] = "levels",
-    ["ARROW-GH-45185.parquet"] = "does not begin a row", ["ARROW-GH-47662.parquet"] = "fewer bytes", ["ARROW-RS-GH-6229-DICTHEADER.parquet"] = "number of values",
+    ["ARROW-GH-45185.parquet"] = "does not begin a row", ["ARROW-GH-47662.parquet"] = "fewer bytes", ["ARROW-RS-GH-6229-DICTHEADER.parquet"] = "more bytes than the file",
     ["ARROW-RS-GH-6229-LEVELS.parquet"] = "levels", ["PARQUET-1481.parquet"] = "schema" }
   for _, kind in ipairs { "data", "bad_data" } do
     t.test("parquet-testing/" .. kind .. ": read, or refused for the known reason", function()
