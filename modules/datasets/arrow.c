@@ -170,9 +170,11 @@ static int64_t *read_offsets(Batch *b, int size, Range rows, int64_t *first, HfE
     *first = none ? 0 : offset_at(&block, size, rows.first);
     if (*first < 0) ok = hf_error_set(err, "an offset is negative");
   }
+  int64_t last = *first;
   for (int64_t i = 1; ok && i <= rows.count; i++) {
-    offsets[i] = offset_at(&block, size, rows.first + i) - *first;
-    if (offsets[i] < offsets[i - 1]) ok = hf_error_set(err, "offsets fall");
+    int64_t at = offset_at(&block, size, rows.first + i);
+    if (at < last) ok = hf_error_set(err, "offsets fall");
+    else offsets[i] = (last = at) - *first;
   }
   hf_buffer_free(&block.own);
   if (ok) return offsets;

@@ -206,7 +206,7 @@ end
 -- MRPC from the files of its authors, or nil when they are not on this machine.
 local function load_mrpc(opts)
   local folder = opts.data_dir
-  if folder and files_of_folder(folder) == "parquet" then return nil end
+  if folder and is_folder(folder) and files_of_folder(folder) == "parquet" then return nil end
   if not folder then
     for _, candidate in ipairs { "glue/mrpc", "glue_data/MRPC", hub.find("glue", { kind = "dataset" }) or "" } do
       if candidate ~= "" and mrpc.is_here(candidate) then folder = candidate end

@@ -13,7 +13,7 @@ local function is_folder(path) return file_system.type(path) == "folder" end
 
 -- A name that a file gives; it may not lead out of its folder.
 local function plain_name(name, where)
-  if type(name) ~= "string" or name == "" or name == ".." or name:find("[/\\%z]") then errors.raise("%s: expected the name of a file, found %s", where, tostring(name)) end
+  if type(name) ~= "string" or name == "" or name:find("^%.+$") or name:find("[/\\%z]") then errors.raise("%s: expected the name of a file, found %s", where, tostring(name)) end
   return name
 end
 
@@ -60,9 +60,8 @@ end
 local function splits_of(folder)
   local by_split
   for _, name in ipairs(file_system.list(folder)) do
-    local split = name:match("^.-%-(.+)%.arrow$")
+    local split = name:gsub("%-%d%d%d%d%d%-of%-%d%d%d%d%d%.arrow$", ".arrow"):match("%-([%w_.]+)%.arrow$")
     if split and not name:find("^cache%-") then
-      split = split:gsub("%-%d%d%d%d%d%-of%-%d%d%d%d%d$", "")
       by_split = by_split or {}
       by_split[split] = by_split[split] or {}
       table.insert(by_split[split], folder .. "/" .. name)
