@@ -15,7 +15,6 @@ typedef struct Dictionary {
 
 typedef struct Reader {
   const uint8_t *at, *end;
-  const char *where;
   size_t limit;
   HfBuffer *features;
   HfArrowField *schema; /* NULL until it was read */
@@ -268,8 +267,10 @@ static HfColumn *resolve(Batch *b, const HfArrowField *f, Range rows, const HfCo
   if (d->values->child_count) return hf_error_set(err, "a dictionary of nested values is not supported"), NULL;
   HfBuilder *builder = hf_builder_new_typed(d->values->type, err);
   bool ok = builder && next_buffer(b, &block, err) && need(&block, rows.first + rows.count, width, err);
-  for (int64_t i = 0; ok && i < rows.count; i++)
-    ok = marks->valid && !marks->valid[i] ? hf_builder_add_null(builder, err) : add_index(builder, f, d->values, block.bytes + (size_t)(rows.first + i) * width, b->r->limit, err);
+  for (int64_t i = 0; ok && i < rows.count; i++) {
+    const uint8_t *index = block.bytes + (size_t)(rows.first + i) * width;
+    ok = marks->valid && !marks->valid[i] ? hf_builder_add_null(builder, err) : add_index(builder, f, d->values, index, b->r->limit, err);
+  }
   HfColumn *c = ok ? hf_builder_finish(builder, err) : NULL;
   hf_builder_free(builder);
   hf_buffer_free(&block.own);
@@ -483,7 +484,7 @@ static HfTable *join_batches(Reader *r, HfError *err) {
 
 HfTable *hf_arrow_parse(const void *bytes, size_t size, const char *where, size_t limit, HfBuffer *features, HfError *err) {
   HfError own = {0};
-  Reader r = {.where = where, .limit = limit ? limit : BUFFER_LIMIT, .features = features};
+  Reader r = {.limit = limit ? limit : BUFFER_LIMIT, .features = features};
   HfTable *table = read_all(&r, bytes, size, &own) ? join_batches(&r, &own) : NULL;
   if (!table) {
     hf_error_prefix(&own, "%s", where);

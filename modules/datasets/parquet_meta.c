@@ -81,7 +81,8 @@ static void apply_converted(HfParquetElement *e, int32_t converted) {
   e->utc = e->logical == HF_PARQUET_TIME || e->logical == HF_PARQUET_TIMESTAMP;
 }
 
-static void read_element(HfThrift *t, HfParquetElement *e) {
+static void read_element(HfThrift *t, void *item) {
+  HfParquetElement *e = item;
   *e = (HfParquetElement){.type = -1};
   int32_t converted = -1, scale = 0, precision = 0;
   bool has_logical = false;
@@ -104,15 +105,15 @@ static void read_element(HfThrift *t, HfParquetElement *e) {
   if (!t->problem && !e->name.bytes) t->problem = "a column of the schema has no name";
 }
 
-/* Appends a list of structs, growing as they are read: each takes some bytes of the footer. */
-#define READ_STRUCTS(t, f, buffer, Type, read, err)                                                     \
-  do {                                                                                                  \
-    for (int64_t left_ = hf_thrift_structs(t, f); left_ && !(t)->problem; left_--) {                    \
-      Type item_;                                                                                       \
-      read(t, &item_);                                                                                  \
-      if (!hf_buffer_append(buffer, &item_, sizeof item_, err)) return false;                           \
-    }                                                                                                   \
-  } while (0)
+/* Appends the structs of a list, growing as they are read: each takes some bytes of the footer. */
+static bool read_structs(HfThrift *t, const HfThriftField *f, HfBuffer *out, size_t size, void (*read)(HfThrift *t, void *item), HfError *err) {
+  for (int64_t left = hf_thrift_structs(t, f); left && !t->problem; left--) {
+    if (!hf_buffer_reserve(out, size, err)) return false;
+    read(t, out->data + out->size);
+    out->size += size;
+  }
+  return true;
+}
 
 /* ---- row groups */
 
@@ -130,7 +131,8 @@ static void read_chunk_meta(HfThrift *t, HfParquetChunk *c) {
   }
 }
 
-static void read_chunk(HfThrift *t, HfParquetChunk *c) {
+static void read_chunk(HfThrift *t, void *item) {
+  HfParquetChunk *c = item;
   *c = (HfParquetChunk){.type = -1};
   for (HfThriftField f = {0}; hf_thrift_next(t, &f);) {
     if (f.id == 3 && hf_thrift_struct(t, &f)) {
@@ -150,9 +152,13 @@ typedef struct Footer {
 static bool read_group(HfThrift *t, Footer *footer, HfError *err) {
   int64_t rows = -1, start = (int64_t)(footer->chunks.size / sizeof(HfParquetChunk));
   for (HfThriftField f = {0}; hf_thrift_next(t, &f);) {
-    if (f.id == 1) READ_STRUCTS(t, &f, &footer->chunks, HfParquetChunk, read_chunk, err);
-    else if (f.id == 3) rows = hf_thrift_int64(t, &f);
-    else hf_thrift_skip(t, &f);
+    if (f.id == 1) {
+      if (!read_structs(t, &f, &footer->chunks, sizeof(HfParquetChunk), read_chunk, err)) return false;
+    } else if (f.id == 3) {
+      rows = hf_thrift_int64(t, &f);
+    } else {
+      hf_thrift_skip(t, &f);
+    }
   }
   if (!t->problem && rows < 0) t->problem = "a row group has no number of rows";
   return hf_buffer_append(&footer->rows, &rows, sizeof rows, err) && hf_buffer_append(&footer->starts, &start, sizeof start, err);
@@ -176,23 +182,29 @@ static bool has_short_chunks(HfSpan created_by) {
   return sscanf(text, "parquet-mr version %d.%d.%d", &major, &minor, &patch) < 3 || (major == 1 && (minor < 2 || (minor == 2 && patch < 9)));
 }
 
+static bool read_groups(HfThrift *t, const HfThriftField *f, Footer *footer, HfError *err) {
+  for (int64_t left = hf_thrift_structs(t, f); left && !t->problem; left--)
+    if (!read_group(t, footer, err)) return false;
+  return true;
+}
+
 static bool read_footer(HfThrift *t, HfParquetMeta *meta, Footer *footer, HfError *err) {
-  for (HfThriftField f = {0}; hf_thrift_next(t, &f);) {
-    if (f.id == 2) READ_STRUCTS(t, &f, &footer->elements, HfParquetElement, read_element, err);
-    else if (f.id == 4)
-      for (int64_t left = hf_thrift_structs(t, &f); left && !t->problem; left--) {
-        if (!read_group(t, footer, err)) return false;
-      }
-    else if (f.id == 5)
+  bool ok = true;
+  for (HfThriftField f = {0}; ok && hf_thrift_next(t, &f);) {
+    switch (f.id) {
+    case 2: ok = read_structs(t, &f, &footer->elements, sizeof(HfParquetElement), read_element, err); break;
+    case 4: ok = read_groups(t, &f, footer, err); break;
+    case 5:
       for (int64_t left = hf_thrift_structs(t, &f); left && !t->problem; left--) read_key_value(t, meta);
-    else if (f.id == 6) meta->short_chunks = has_short_chunks(hf_thrift_text(t, &f));
-    else {
+      break;
+    case 6: meta->short_chunks = has_short_chunks(hf_thrift_text(t, &f)); break;
+    default:
       footer->encrypted |= f.id == 8;
       hf_thrift_skip(t, &f);
     }
   }
   int64_t end = (int64_t)(footer->chunks.size / sizeof(HfParquetChunk));
-  return hf_buffer_append(&footer->starts, &end, sizeof end, err);
+  return ok && hf_buffer_append(&footer->starts, &end, sizeof end, err);
 }
 
 /* Where the footer lies: its length and the magic stand at the end of the file. */

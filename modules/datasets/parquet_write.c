@@ -94,7 +94,8 @@ static bool put_column(Writer *w, Leaf *at, const char *name, const HfColumn *c,
     here.max_def++;
     here.max_rep++;
   } else if (c->type == HF_COLUMN_STRUCT) {
-    ok = ok && (c->child_count || hf_error_set(err, "Parquet has no structs without fields")) && put_element(w, name, HF_PARQUET_OPTIONAL, -1, -1, 0, c->child_count, err);
+    ok = ok && (c->child_count || hf_error_set(err, "Parquet has no structs without fields")) &&
+         put_element(w, name, HF_PARQUET_OPTIONAL, -1, -1, 0, c->child_count, err);
   } else {
     LeafType t = leaf_type(c);
     ok = ok && put_element(w, name, HF_PARQUET_OPTIONAL, (int)t.type, t.converted, t.logical, -1, err) && add_leaf(w, here, err);

@@ -198,8 +198,8 @@ end
 local function not_found(name, config, reason)
   local title = config and ("'%s', '%s'"):format(name, config) or ("'%s'"):format(name)
   local hint = name == "glue" and config == "mrpc" and "; MRPC: give {data_dir = a folder with msr_paraphrase_train.txt and dev_ids.tsv, or train.tsv and dev.tsv}" or ""
-  errors.raise("load_dataset: %s is not on this machine%s%s. What works without a network: load_dataset(\"parquet\", {data_files = ...}) and \"arrow\", \"csv\", \"tsv\", "
-    .. "\"json\", \"text\"; a folder of such files; a name that Python left in the Hub cache (%s) or prepared in %s",
+  errors.raise("load_dataset: %s is not on this machine%s%s. What works without a network: load_dataset(\"parquet\", {data_files = ...}) and \"arrow\", \"csv\", "
+    .. "\"tsv\", \"json\", \"text\"; a folder of such files; a name that Python left in the Hub cache (%s) or prepared in %s",
     title, hint, reason and " (" .. reason .. ")" or "", hub.cache_folder(), cache.folder())
 end
 

@@ -13,8 +13,8 @@ local function is_folder(path) return file_system.type(path) == "folder" end
 
 -- A name that a file gives; it may not lead out of its folder.
 local function plain_name(name, where)
-  if type(name) ~= "string" or name == "" or name:find("^%.+$") or name:find("[/\\%z]") then errors.raise("%s: expected the name of a file, found %s", where, tostring(name)) end
-  return name
+  local plain = type(name) == "string" and name ~= "" and not name:find("^%.+$") and not name:find("[/\\%z]")
+  return plain and name or errors.raise("%s: expected the name of a file, found %s", where, tostring(name))
 end
 
 -- ---- save_to_disk
