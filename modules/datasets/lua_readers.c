@@ -162,8 +162,7 @@ static int hash_file(lua_State *L) {
 }
 
 const luaL_Reg hfL_reader_functions[] = {
-    {"read_csv", read_csv},     {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"read_parquet", read_parquet}, {"read_arrow", read_arrow},
-    {"write_parquet", write_parquet}, {"is_utf8", is_utf8},
-    {"load_table", load_table},
-       {"save_table", save_table}, {"hash_file", hash_file},   {NULL, NULL},
+    {"read_csv", read_csv},           {"read_jsonl", read_jsonl}, {"read_lines", read_lines}, {"read_parquet", read_parquet},
+    {"read_arrow", read_arrow},       {"load_table", load_table}, {"save_table", save_table}, {"hash_file", hash_file},
+    {"write_parquet", write_parquet}, {"is_utf8", is_utf8},       {NULL, NULL},
 };

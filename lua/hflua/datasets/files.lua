@@ -185,8 +185,9 @@ function Dataset:to_parquet(path, opts)
   opts = options.check("Dataset:to_parquet", opts, { "compression", "batch_size" })
   local rows = opts.batch_size or 100000
   if math.type(rows) ~= "integer" or rows < 1 then errors.raise("Dataset:to_parquet: batch_size: expected a number of rows, found %s", tostring(rows)) end
-  local about = descriptions.text(self.features, function(name) return core.is_utf8(self._table, name) end)
-  local saved, message = core.write_parquet(self._table, path, opts.compression or "snappy", rows, about)
+  local plain = self._table:flatten()
+  local about = descriptions.text(self.features, function(name) return core.is_utf8(plain, name) end)
+  local saved, message = core.write_parquet(plain, path, opts.compression or "snappy", rows, about)
   if not saved then errors.raise("Dataset:to_parquet: %s", message) end
 end
 
