@@ -107,8 +107,9 @@ static size_t int96_text(char *out, const uint8_t *bytes) {
   int64_t nanoseconds;
   memcpy(&nanoseconds, bytes, 8);
   memcpy(&day, bytes + 8, 4);
-  int64_t days = nanoseconds / DAY_NANOSECONDS - (nanoseconds % DAY_NANOSECONDS < 0);
-  return hf_moment_text(out, (int64_t)day - 2440588 + days, nanoseconds - days * DAY_NANOSECONDS, false);
+  int64_t days = nanoseconds / DAY_NANOSECONDS, in_day = nanoseconds % DAY_NANOSECONDS;
+  if (in_day < 0) days--, in_day += DAY_NANOSECONDS;
+  return hf_moment_text(out, (int64_t)day - 2440588 + days, in_day, false);
 }
 
 static size_t time_text(char *out, int64_t units, int digits) {

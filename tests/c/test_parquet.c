@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "datasets/codec.h"
+#include "datasets/column_values.h"
 #include "datasets/flatbuffer.h"
 #include "datasets/parquet.h"
 #include "datasets/parquet_runs.h"
@@ -195,6 +196,27 @@ static void test_dates_times_and_decimals(void **state) {
   assert_true(hf_half_to_float(0x3C00) == 1.0f && hf_half_to_float(0xC000) == -2.0f && hf_half_to_float(1) == 0x1p-24f && hf_half_to_float(0x7BFF) == 65504.0f);
 }
 
+/* Every kind of value written as text takes any bits: a text, or an error. */
+static void test_any_bits_have_a_text_or_an_error(void **state) {
+  static const uint8_t fills[] = {0x00, 0x01, 0x7F, 0x80, 0xFF};
+  uint8_t bytes[32];
+  for (int kind = HF_FORM_DECIMAL; kind <= HF_FORM_UUID; kind++)
+    for (int i = 0; i < 25; i++) {
+      HfError err = {0};
+      HfBuffer values = {0}, offsets = {0};
+      int widths[] = {[HF_FORM_DECIMAL] = 32, [HF_FORM_DECIMAL_LOW_FIRST] = 32, [HF_FORM_DATE] = 4, [HF_FORM_DATE_MILLISECONDS] = 8,
+                      [HF_FORM_TIME] = 8, [HF_FORM_TIMESTAMP] = 8, [HF_FORM_INT96] = 12, [HF_FORM_UUID] = 16};
+      HfForm form = {.kind = (HfFormKind)kind, .type = HF_COLUMN_STRING, .width = widths[kind], .digits = i % 4 * 3, .utc = i % 2, .scale = i * 3};
+      memset(bytes, fills[i / 5], sizeof bytes);
+      bytes[form.width - 1] = fills[i % 5]; /* the highest byte */
+      if (kind == HF_FORM_INT96) bytes[7] = fills[i % 5];
+      bool ok = hf_form_append(&form, bytes, NULL, 1, 1000, &values, &offsets, &err);
+      assert_true(ok ? values.size > 0 && offsets.size == 16 : strstr(err.message, "out of range") != NULL);
+      hf_buffer_free(&values);
+      hf_buffer_free(&offsets);
+    }
+}
+
 /* ---- columns joined */
 
 static const char rows[] = "{\"a\": 1, \"b\": [1, 2], \"s\": {\"t\": \"x\", \"u\": null}}\n{\"a\": null, \"b\": null, \"s\": {\"t\": \"yy\", \"u\": true}}\n"
@@ -258,6 +280,7 @@ int main(void) {
       cmocka_unit_test(test_flatbuffer_fields_and_bounds),
       cmocka_unit_test(test_codecs_give_exactly_what_is_expected),
       cmocka_unit_test(test_dates_times_and_decimals),
+      cmocka_unit_test(test_any_bits_have_a_text_or_an_error),
       cmocka_unit_test(test_columns_are_joined_by_blocks),
       cmocka_unit_test(test_failed_allocations_are_errors),
   };
