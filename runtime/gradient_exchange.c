@@ -98,7 +98,7 @@ bool hf_average_on_device(HfTensor *t, HfError *err) {
   if (!join_collectives(group, c, why, sizeof why)) return hf_error_set(err, "collectives of %s: %s", hf_tensor_device(t)->name, why);
   float *numbers = hf_tensor_data(t);
   bool ok = c->average(&numbers, &(int64_t){hf_tensor_numel(t)}, 1) == HF_OK && c->wait() == HF_OK;
-  t->storage->version++;
+  hf_storage_changed(t->storage);
   return ok || hf_error_set(err, "collectives of %s: the device failed", hf_tensor_device(t)->name);
 }
 
@@ -294,7 +294,7 @@ static void empty_flat(HfGradientExchange *x, Bucket *b) {
     HfTensor *p = x->parameters[i], *g = *present++ > 0 ? gradient_of(x, p) : NULL;
     if (!g || !is_plain(g, p)) continue;
     if (hf_tensor_kernels(g)->copy_in(hf_tensor_data(g), at, (size_t)hf_tensor_numel(p) * sizeof(float)) != HF_OK) fail(x, "the device failed");
-    g->storage->version++;
+    hf_storage_changed(g->storage);
   }
 }
 
@@ -303,7 +303,7 @@ static void wait_for_device(HfGradientExchange *x) {
   if (x->collectives->wait() != HF_OK) fail(x, "the device failed");
   for (int i = 0; i < x->count && !x->failed; i++) {
     if (!x->present[i]) drop_gradient(x->parameters[i]);
-    else x->parameters[i]->grad->storage->version++;
+    else hf_storage_changed(x->parameters[i]->grad->storage);
   }
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static long fail_countdown = -1; /* -1: HFLUA_FAIL_ALLOC not read yet; 0: off */
+static _Atomic long fail_countdown = -1; /* -1: HFLUA_FAIL_ALLOC not read yet; 0: off */
 
 bool hf_memory_must_fail(void) {
   if (fail_countdown < 0) {

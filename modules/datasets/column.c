@@ -1,6 +1,8 @@
 /* HfColumn: making, sharing and reading typed columns. */
 #include "column.h"
+#include <stdlib.h>
 #include <string.h>
+#include "utf8.h"
 
 static const struct {
   const char *name;
@@ -57,6 +59,15 @@ void hf_column_release(HfColumn *c) {
   hf_free(c);
 }
 
+static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+const char *hf_column_name_twice(const char **names, int count) {
+  if (count) qsort(names, (size_t)count, sizeof *names, compare_names);
+  for (int i = 1; i < count; i++)
+    if (!strcmp(names[i - 1], names[i])) return names[i];
+  return NULL;
+}
+
 bool hf_column_describe(const HfColumn *c, HfBuffer *out, HfError *err) {
   if (!hf_buffer_format(out, err, "%s", hf_column_type_name(c->type))) return false;
   if (c->child_count == 0) return true;
@@ -66,6 +77,29 @@ bool hf_column_describe(const HfColumn *c, HfBuffer *out, HfError *err) {
     if (!hf_column_describe(c->children[i], out, err)) return false;
   }
   return hf_buffer_append(out, ">", 1, err);
+}
+
+/* The texts of a STRING column in a row are UTF-8, and none begins inside of a character. */
+static bool are_texts_utf8(const HfColumn *c) {
+  const char *text = c->values;
+  size_t at = (size_t)c->offsets[0], end = (size_t)c->offsets[c->length];
+  while (at < end) {
+    uint64_t word = 0;
+    if (end - at >= 8) memcpy(&word, text + at, 8);
+    bool ascii = end - at >= 8 && !(word & 0x8080808080808080);
+    size_t length = ascii ? 8 : hf_utf8_length(text + at, end - at);
+    if (!length) return false;
+    at += length;
+  }
+  for (int64_t row = 0; row < c->length; row++)
+    if ((size_t)c->offsets[row] < end && (text[c->offsets[row]] & 0xC0) == 0x80) return false;
+  return true;
+}
+
+bool hf_column_is_utf8(const HfColumn *c) {
+  for (int i = 0; i < c->child_count; i++)
+    if (!hf_column_is_utf8(c->children[i])) return false;
+  return c->type != HF_COLUMN_STRING || are_texts_utf8(c);
 }
 
 int64_t hf_column_int(const HfColumn *c, int64_t row) {

@@ -25,7 +25,7 @@ typedef enum HfColumnType {
   HF_COLUMN_UINT8,
   HF_COLUMN_FLOAT32,
   HF_COLUMN_FLOAT64,
-  HF_COLUMN_STRING, /* UTF-8 when it was read from a file; any bytes when it came from Lua */
+  HF_COLUMN_STRING, /* UTF-8 when it was read as text from a file; any bytes when it came from Lua or as binary */
   HF_COLUMN_LIST,
   HF_COLUMN_STRUCT,
   HF_COLUMN_TYPE_COUNT
@@ -56,8 +56,19 @@ size_t hf_column_type_size(HfColumnType type); /* bytes of a number or bool; 0 f
 static inline bool hf_column_type_is_int(HfColumnType t) { return t >= HF_COLUMN_INT8 && t <= HF_COLUMN_UINT8; }
 static inline bool hf_column_type_is_float(HfColumnType t) { return t == HF_COLUMN_FLOAT32 || t == HF_COLUMN_FLOAT64; }
 
+/* A name that stands among these twice, or NULL; sorts them. */
+const char *hf_column_name_twice(const char **names, int count);
+
 /* The type in words, "list<int32>"; appended to `out`. */
 bool hf_column_describe(const HfColumn *column, HfBuffer *out, HfError *err);
+
+/* The rows of several columns of one type, one after another (column_concat.c). False for columns that have to be joined value by
+ * value: their types differ, or their blocks hold more than their rows. */
+bool hf_column_can_concat(HfColumn *const *parts, int64_t count);
+HfColumn *hf_column_concat(HfColumn *const *parts, int64_t count, HfError *err);
+
+/* All texts in it and below are UTF-8. */
+bool hf_column_is_utf8(const HfColumn *column);
 
 static inline bool hf_column_is_null(const HfColumn *c, int64_t row) {
   return c->type == HF_COLUMN_NULL || (c->valid && !c->valid[row]);

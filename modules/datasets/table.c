@@ -120,8 +120,27 @@ static HfBuilder *builder_like(const HfColumn *c, HfError *err) {
   return b;
 }
 
+/* The columns of all tables under one name when they can be joined block by block, else NULL with `*ok` still true. */
+static HfColumn *concat_blocks(HfTable *const *tables, int count, const char *name, bool *ok, HfError *err) {
+  HfColumn **parts = hf_malloc((size_t)count * sizeof *parts, "columns", err), *joined = NULL;
+  bool plain = (*ok = parts);
+  for (int i = 0; plain && i < count; i++) {
+    const HfField *field = hf_table_find(tables[i], name);
+    plain = field && !field->rows;
+    if (plain) parts[i] = field->column;
+  }
+  if (plain && hf_column_can_concat(parts, count)) *ok = (joined = hf_column_concat(parts, count, err));
+  hf_free(parts);
+  return joined;
+}
+
 static bool concat_field(HfTable *out, HfTable *const *tables, int count, int index, HfError *err) {
   const HfField *first = &tables[0]->fields[index];
+  bool made = true;
+  HfColumn *joined = count > 1 ? concat_blocks(tables, count, first->name, &made, err) : NULL;
+  if (joined) made = hf_table_add(out, first->name, joined, NULL, err);
+  hf_column_release(joined);
+  if (joined || !made) return made;
   HfBuilder *b = builder_like(first->column, err);
   bool ok = b;
   for (int i = 0; ok && i < count; i++) {

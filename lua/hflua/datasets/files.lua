@@ -1,8 +1,9 @@
---- Datasets from and to files: CSV, JSON Lines, text, and folders of our own format.
+--- Datasets from and to files: CSV, JSON Lines, text, Parquet, Arrow, and folders of our own format.
 local Dataset = require "hflua.datasets.dataset"
 local DatasetDict = require "hflua.datasets.dataset_dict"
 local core = require "hflua.core.datasets"
 local errors = require "hflua.errors"
+local descriptions = require "hflua.datasets.descriptions"
 local features = require "hflua.datasets.features"
 local file_system = require "hflua.core.files"
 local json = require "hflua.core.json"
@@ -12,6 +13,7 @@ local files = {}
 
 local csv_options = { "delimiter", "sep", "column_names", "names", "header", "quotechar", "quoting", "skiprows", "keep_default_na", "infer_types" }
 local line_options = { "sample_by" }
+local column_options = { "columns" }
 local shared_options = { "features", "split", "cache_dir", "keep_in_memory", "num_proc" }
 
 -- What a reader calls its options.
@@ -33,7 +35,7 @@ local function csv_settings(opts, delimiter)
   }
 end
 
--- format -> { options, read(path, opts) -> table or nil and message }
+-- format -> { options, read(path, opts) -> table and what the file tells of its features in JSON, or nil and message }
 local readers = {
   csv = { csv_options, function(path, opts) return core.read_csv(path, csv_settings(opts, ",")) end },
   tsv = { csv_options, function(path, opts) return core.read_csv(path, csv_settings(opts, "\t")) end },
@@ -43,6 +45,8 @@ local readers = {
     if by ~= "line" and by ~= "paragraph" then errors.raise("text: option 'sample_by': expected \"line\" or \"paragraph\", found %s", tostring(by)) end
     return core.read_lines(path, by == "paragraph")
   end },
+  arrow = { {}, function(path) return core.read_arrow(path) end },
+  parquet = { column_options, function(path, opts) return core.read_parquet(path, { columns = opts.columns }) end },
 }
 readers.jsonl = readers.json
 readers.txt = readers.text
@@ -50,7 +54,7 @@ readers.ndjson = readers.json
 files.readers = readers
 
 --- The names of the formats that can be read.
-files.formats = { "csv", "json", "jsonl", "text", "tsv" }
+files.formats = { "arrow", "csv", "json", "jsonl", "parquet", "text", "tsv" }
 
 --- The option names of a format, beside those every reader takes.
 function files.option_names(format)
@@ -72,15 +76,18 @@ end
 
 --- One dataset from the files of a split, one after another.
 function files.read(format, paths, opts, split)
-  local tables, content = {}, { "read", format, options_text(opts, readers[format][1]), tostring(split) }
+  local tables, content, labels = {}, { "read", format, options_text(opts, readers[format][1]), tostring(split) }, nil
   for i, path in ipairs(paths) do
-    local message
-    tables[i], message = readers[format][2](path, opts)
-    if not tables[i] then errors.raise("%s", message) end
+    local told
+    tables[i], told = readers[format][2](path, opts)
+    if not tables[i] then errors.raise("%s", told) end
+    labels = labels or told and descriptions.labels(tables[i], told, path)
     content[#content + 1] = core.hash_file(path)
   end
   local joined = #tables == 1 and tables[1] or Dataset._must(table.concat(paths, ", "), core.concat(tables))
-  return Dataset._made(joined, { split = split, features = opts.features }, paths[1], core.hash(table.unpack(content)))
+  local made = Dataset._made(joined, { split = split, features = opts.features }, paths[1], core.hash(table.unpack(content)))
+  if labels and not opts.features then rawset(made, "_labels", labels) end
+  return made
 end
 
 -- ---- Dataset.from_csv and the like
@@ -101,6 +108,9 @@ end
 Dataset.from_csv = from "csv"
 Dataset.from_json = from "json"
 Dataset.from_text = from "text"
+
+--- Dataset.from_parquet(path or list of paths[, { columns = { "text", "label" } }])
+Dataset.from_parquet = from "parquet"
 
 -- ---- writing
 
@@ -169,6 +179,18 @@ function Dataset:to_json(path)
   close_file(file, written, message, path, "Dataset:to_json")
 end
 
+--- Writes Parquet, with the features as Python's datasets reads them.
+-- @param opts compression ("snappy", "zstd" or "uncompressed"), batch_size (rows of a row group: 100,000)
+function Dataset:to_parquet(path, opts)
+  opts = options.check("Dataset:to_parquet", opts, { "compression", "batch_size" })
+  local rows = opts.batch_size or 100000
+  if math.type(rows) ~= "integer" or rows < 1 then errors.raise("Dataset:to_parquet: batch_size: expected a number of rows, found %s", tostring(rows)) end
+  local plain = self._table:flatten()
+  local about = descriptions.text(self.features, function(name) return core.is_utf8(plain, name) end)
+  local saved, message = core.write_parquet(plain, path, opts.compression or "snappy", rows, about)
+  if not saved then errors.raise("Dataset:to_parquet: %s", message) end
+end
+
 -- ---- our own folders
 
 local description_name, data_name, dict_name = "hflua_dataset.json", "data.table", "hflua_dataset_dict.json"
@@ -215,7 +237,13 @@ function DatasetDict:save_to_disk(folder)
   json.save_file({ format = "hflua dataset", version = 1, splits = json.array(self:keys()) }, folder .. "/" .. dict_name)
 end
 
---- A Dataset or DatasetDict that save_to_disk wrote.
+--- True for a folder that save_to_disk wrote, here or in Python.
+function files.is_saved(folder)
+  local function has(name) return file_system.type(folder .. "/" .. name) == "file" end
+  return has(description_name) or has(dict_name) or has("dataset_dict.json") or (has("state.json") and has("dataset_info.json"))
+end
+
+--- A Dataset or DatasetDict that save_to_disk wrote, here or in Python.
 function files.load_from_disk(folder)
   if type(folder) ~= "string" then errors.raise("load_from_disk: expected the path of a folder, found %s", type(folder)) end
   if file_system.type(folder .. "/" .. description_name) == "file" then return load_one(folder) end
@@ -227,9 +255,8 @@ function files.load_from_disk(folder)
     end
     return DatasetDict._new(splits, names)
   end
-  if file_system.type(folder .. "/dataset_info.json") or file_system.type(folder .. "/dataset_dict.json") then
-    errors.raise("load_from_disk: %s: written by Python's datasets in Arrow files, which are not read yet; write it there with to_json and use load_dataset(\"json\", ...)", folder)
-  end
+  local found = require("hflua.datasets.python_files").load_from_disk(folder)
+  if found then return found end
   errors.raise("load_from_disk: %s: expected a folder that save_to_disk wrote", folder)
 end
 

@@ -6,6 +6,7 @@ local file_system = require "hflua.core.files"
 local files = require "hflua.datasets.files"
 local hub = require "hflua.hub"
 local mrpc = require "hflua.datasets.mrpc"
+local notes = require "hflua.trainer.notes"
 local options = require "hflua.options"
 local split_names = require "hflua.datasets.split_names"
 local splits = require "hflua.datasets.splits"
@@ -76,7 +77,8 @@ end
 
 -- ---- folders
 
-local format_of_extension = { csv = "csv", tsv = "tsv", json = "json", jsonl = "json", ndjson = "json", txt = "text" }
+local format_of_extension = { csv = "csv", tsv = "tsv", json = "json", jsonl = "json", ndjson = "json", txt = "text", parquet = "parquet", arrow = "arrow" }
+local extensions_text = "parquet, arrow, csv, tsv, json, jsonl or txt"
 
 -- Adds the data files of a folder to found[format][split]; `inherited` is the split that the folder's name tells. extensions: the
 -- format of each extension.
@@ -138,12 +140,12 @@ local function load_format(format, opts)
 end
 
 local function load_folder(folder, opts)
-  if is_file(folder .. "/hflua_dataset.json") or is_file(folder .. "/hflua_dataset_dict.json") then return files.load_from_disk(folder) end
+  if files.is_saved(folder) then return files.load_from_disk(folder) end
   if opts.data_files then
     local by_split = files_of_option(opts.data_files, folder)
     local _, paths = next(by_split)
     local format = format_of_extension[(paths[1]:match("%.(%w+)$") or ""):lower()]
-    if not format then errors.raise("load_dataset: %s: expected a file name that ends in csv, tsv, json, jsonl or txt", paths[1]) end
+    if not format then errors.raise("load_dataset: %s: expected a file name that ends in %s", paths[1], extensions_text) end
     check_options(format, opts)
     return read_splits(format, by_split, opts)
   end
@@ -155,19 +157,51 @@ end
 
 -- ---- names
 
--- What HF's own cache holds of this dataset, in words for the error, or "".
-local function found_elsewhere(name)
-  local folder = cache.folder() .. "/" .. name:gsub("/", "___")
-  if not is_folder(folder) then return "" end
-  return ("; Python's datasets has it in %s, as Arrow files, which are not read yet: write it there with to_json or to_csv"):format(folder)
+-- What Python's datasets prepared under this name, or nil.
+local function load_prepared(name, config, opts)
+  local by_split = not opts.data_files and require("hflua.datasets.python_files").find(name, config)
+  if not by_split then return nil end
+  check_options("arrow", opts)
+  return read_splits("arrow", by_split, opts)
+end
+
+-- The folders that hold Parquet files of a configuration each: those whose names tell no split, but "data".
+local function config_folders(folder)
+  local list = {}
+  for _, name in ipairs(file_system.list(folder)) do
+    local path, holds = folder .. "/" .. name, false
+    if is_folder(path) and name ~= "data" and not split_names.find(name) then
+      for _, file in ipairs(file_system.list(path)) do holds = holds or file:find("%.parquet$") ~= nil end
+    end
+    if holds then list[#list + 1] = name end
+  end
+  return list
+end
+
+-- The folder of a configuration, where there are such folders; nil needs no name when there is only one.
+local function folder_of_config(name, folder, config)
+  if config and is_folder(folder .. "/" .. config) then return folder .. "/" .. config end
+  local configs = config_folders(folder)
+  if #configs == 0 then return folder end
+  if config then errors.raise("load_dataset: '%s': %s; it has: %s", name, options.unknown("configuration", config, configs), table.concat(configs, ", ")) end
+  if #configs > 1 then errors.raise("load_dataset: '%s' has several configurations; give one of them: %s", name, table.concat(configs, ", ")) end
+  return folder .. "/" .. configs[1]
+end
+
+-- Where a name's files are on this machine: a folder (with the configuration's in it, or the only place), or the dataset that Python
+-- prepared.
+local function find_cached(name, config, opts)
+  local folder = hub.find(name, { kind = "dataset", revision = opts.revision })
+  if folder and (not config or is_folder(folder .. "/" .. config)) then return folder end
+  return folder, load_prepared(name, config, opts)
 end
 
 local function not_found(name, config, reason)
   local title = config and ("'%s', '%s'"):format(name, config) or ("'%s'"):format(name)
   local hint = name == "glue" and config == "mrpc" and "; MRPC: give {data_dir = a folder with msr_paraphrase_train.txt and dev_ids.tsv, or train.tsv and dev.tsv}" or ""
-  errors.raise("load_dataset: %s is not on this machine%s%s. What works without a network: load_dataset(\"csv\", {data_files = ...}) and \"tsv\", \"json\", \"text\"; "
-    .. "a folder of such files; a name whose files Python left in the Hub cache (%s)%s",
-    title, hint, reason and " (" .. reason .. ")" or "", hub.cache_folder(), found_elsewhere(name))
+  errors.raise("load_dataset: %s is not on this machine%s%s. What works without a network: load_dataset(\"parquet\", {data_files = ...}) and \"arrow\", \"csv\", "
+    .. "\"tsv\", \"json\", \"text\"; a folder of such files; a name that Python left in the Hub cache (%s) or prepared in %s",
+    title, hint, reason and " (" .. reason .. ")" or "", hub.cache_folder(), cache.folder())
 end
 
 -- A dataset from the Hub; nil when nobody is to be asked, or the name cannot be one.
@@ -179,37 +213,53 @@ local function load_remote(name, config, opts)
   return load_folder(folder, given)
 end
 
+-- A name that is no folder: its dataset, from the Hub or as Python prepared it; or nil and the folder of its files in the local cache.
+local function find_name(name, config, opts)
+  local ok, fetched = pcall(load_remote, name, config, opts)
+  if ok and fetched then return fetched end
+  local folder, prepared = find_cached(name, config, opts)
+  if not ok and not prepared then error(fetched, 0) end
+  if not ok then notes.once("load_dataset: %s; what Python's datasets prepared is used", fetched) end
+  return prepared, folder
+end
+
 -- MRPC from the files of its authors, or nil when they are not on this machine.
 local function load_mrpc(opts)
-  options.check("load_dataset", opts, where_options)
   local folder = opts.data_dir
+  if folder and is_folder(folder) and files_of_folder(folder) == "parquet" then return nil end
   if not folder then
     for _, candidate in ipairs { "glue/mrpc", "glue_data/MRPC", hub.find("glue", { kind = "dataset" }) or "" } do
       if candidate ~= "" and mrpc.is_here(candidate) then folder = candidate end
     end
   end
   if not folder then return nil end
+  options.check("load_dataset", opts, where_options)
   if not is_folder(folder) then errors.raise("load_dataset: 'glue', 'mrpc': no such folder: %s", folder) end
   return mrpc.load(folder)
 end
 
--- A named dataset from data_files, data_dir, the Hub or what the local cache holds of it.
+-- Formats whose files are the dataset as the Hub has it; text files of named datasets need their loader.
+local as_published = { parquet = true, arrow = true }
+
+-- A named dataset from data_files, data_dir, the Hub or what the local caches hold of it.
 local function load_named(loader, name, config, opts)
   options.check("load_dataset", opts, where_options)
   if opts.data_files then
     local by_split = files_of_option(opts.data_files, opts.data_dir)
     local _, paths = next(by_split)
     local extension = (paths[1]:match("%.(%w+)$") or ""):lower()
-    return loader.load((loader.extensions or {})[extension] or format_of_extension[extension] or "text", by_split)
+    local format = (loader.extensions or {})[extension] or format_of_extension[extension] or "text"
+    return as_published[format] and read_splits(format, by_split, opts) or loader.load(format, by_split)
   end
-  local folder = opts.data_dir or (is_folder(name) and name)
-  local fetched = not folder and load_remote(name, config, opts)
-  if fetched then return fetched end
-  folder = folder or hub.find(name, { kind = "dataset", revision = opts.revision })
+  local folder, found = opts.data_dir or (is_folder(name) and name), nil
+  if not folder then found, folder = find_name(name, config, opts) end
+  if found then return found end
   if not folder then not_found(name, nil, "it is made of local files: " .. loader.needs) end
   if not is_folder(folder) then errors.raise("load_dataset: '%s': no such folder: %s", name, folder) end
+  folder = folder_of_config(name, folder, config)
   local format, by_split = files_of_folder(folder, loader.extensions)
   if not format then errors.raise("load_dataset: '%s': %s: no files of it in this folder; give %s", name, folder, loader.needs) end
+  if as_published[format] then return read_splits(format, by_split, opts) end
   return loader.load(format, by_split)
 end
 
@@ -220,22 +270,21 @@ local function load_name(name, config, opts)
     local loaded = config == "mrpc" and load_mrpc(opts)
     if loaded then return loaded end
   end
-  local folder = is_folder(name) and name or opts.data_dir
-  local fetched = not folder and load_remote(name, config, opts)
-  if fetched then return fetched end
-  folder = folder or hub.find(name, { kind = "dataset", revision = opts.revision })
+  local folder, found = is_folder(name) and name or opts.data_dir, nil
+  if not folder then found, folder = find_name(name, config, opts) end
+  if found then return found end
   if not folder then not_found(name, config) end
   if opts.data_dir and folder ~= opts.data_dir then folder = folder .. "/" .. opts.data_dir end
-  if config and is_folder(folder .. "/" .. config) then folder = folder .. "/" .. config end
+  folder = opts.data_files and folder or folder_of_config(name, folder, config)
   local loaded = load_folder(folder, opts)
   if loaded then return loaded end
-  not_found(name, config, folder .. " has no csv, tsv, json, jsonl or txt files; parquet is not read yet")
+  not_found(name, config, ("%s has no %s files"):format(folder, extensions_text))
 end
 
 --- load_dataset("csv", {data_files = ...}), load_dataset("folder"), load_dataset("glue", "mrpc", {data_dir = ...}): a
 -- DatasetDict, or one Dataset when `split` names one ("train[:10%]").
 -- @param opts data_files, data_dir, split, features, and what the format takes: delimiter, column_names, header,
---   quoting, quotechar, skiprows, keep_default_na, infer_types (csv, tsv); sample_by (text)
+--   quoting, quotechar, skiprows, keep_default_na, infer_types (csv, tsv); sample_by (text); columns (parquet)
 function load.load_dataset(name, config, opts)
   if type(config) == "table" then config, opts = nil, config end
   if type(name) ~= "string" then errors.raise("load_dataset: name: expected a format, a folder or a name, found %s", type(name)) end
