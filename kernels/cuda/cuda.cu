@@ -42,6 +42,8 @@ static void fill_table(void) {
   hf_cuda_fill_attention(&table);
   hf_cuda_fill_matmul(&table);
   hf_cuda_fill_optim(&table);
+  hf_cuda_fill_decode(&table);
+  hf_cuda_fill_sample(&table);
 }
 
 static const HfKernels *open_device(int index, char *why, size_t size) {
