@@ -6,11 +6,12 @@
 extern "C" {
 #endif
 
-#define HF_CUDA_BACKEND_VERSION 1
+#define HF_CUDA_BACKEND_VERSION 2
 
 typedef struct HfCudaMemory {
   int64_t allocated, peak_allocated; /* bytes of blocks in use, and the most ever */
   int64_t reserved, peak_reserved;   /* bytes had from the driver: blocks in use and kept for use */
+  int64_t in_graphs;                 /* of the reserved: kept for graphs, in no tensor */
   int64_t driver_allocations;        /* calls to the driver */
   int64_t out_of_memory;             /* requests that failed */
   int64_t free_on_device, total_on_device;

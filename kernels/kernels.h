@@ -25,7 +25,8 @@ typedef enum HfStatus {
   HF_UNSUPPORTED,      /* no kernel for this dtype or size: the caller uses another way */
   HF_NO_MEMORY,        /* scratch memory could not be had */
   HF_BAD_INDEX,        /* an id, label or index lies outside its table; nothing was written out of bounds */
-  HF_DEVICE_FAULT      /* the device failed; its context is spoiled */
+  HF_DEVICE_FAULT,     /* the device failed; its context is spoiled */
+  HF_NOT_RECORDED      /* a graph cannot hold it: graph_refusal says what */
 } HfStatus;
 
 #define HF_MAX_DIMS 8
@@ -73,12 +74,19 @@ typedef struct HfMatmul {
   HfDtype b_dtype;  /* HF_BFLOAT16: b alone is that, the rest float32; few rows only, else HF_UNSUPPORTED. HF_FLOAT32: b is of dtype */
 } HfMatmul;
 
+/* The key of a dropout. cell NULL: `key` is it. Else, in a graph, whose steps are to come, it is hf_key_mix(*cell + key): the cell,
+ * in the device's memory, holds the number that the graph was launched with. */
+typedef struct HfDropoutKey {
+  uint64_t key;
+  const uint64_t *cell;
+} HfDropoutKey;
+
 /* Variable-length attention: sequences are packed one after another. Sequence b has query rows
  * cu_q[b] .. cu_q[b+1]-1 and key rows cu_k[b] .. cu_k[b+1]-1 (int32, B+1 entries, host memory);
  * with key_count set (a cache, whose rows have room to grow) they are cu_k[b] .. cu_k[b] + key_count[b] - 1, B entries each.
  * q (Nq, heads, D), k and v (Nk, kv_heads, D) with rows q_stride, k_stride, v_stride elements apart and heads D apart;
  * out (Nq, heads, D) with rows out_stride apart. Head h uses key head h / (heads / kv_heads). scores = scale q.k.
- * Dropout of the probabilities: keep when hf_counter_uniform(dropout_key, ((row * heads + h) << 20) + key position inside its
+ * Dropout of the probabilities: keep when hf_counter_uniform(key, ((row * heads + h) << 20) + key position inside its
  * sequence) >= dropout, kept values times 1/(1-dropout); row counts query rows over the whole batch. */
 typedef struct HfAttention {
   HfDtype dtype;
@@ -86,7 +94,7 @@ typedef struct HfAttention {
   const int32_t *cu_q, *cu_k;
   int causal; /* 0 none; 1 key j <= query i; 2 key j <= i + (keys - queries) of the sequence */
   float scale, dropout;
-  uint64_t dropout_key;
+  HfDropoutKey dropout_key;
   const void *q, *k, *v;
   int64_t q_stride, k_stride, v_stride, out_stride;
   const int32_t *key_count; /* NULL: keys end where the next sequence's begin */
@@ -139,6 +147,8 @@ typedef struct HfAdam {
   const float *device_scale; /* NULL, or one more such factor, read by the kernel in the device's memory */
 } HfAdam;
 
+typedef struct HfGraph HfGraph; /* of a device */
+
 typedef struct HfKernels {
   const char *name; /* "cpu", "cuda:0" */
 
@@ -150,6 +160,15 @@ typedef struct HfKernels {
   HfStatus (*copy)(void *out, const void *in, size_t bytes);          /* on the device */
   HfStatus (*zero)(void *out, size_t bytes);
   const char *(*late_error)(void); /* NULL where kernels answer when they are done. Else a kernel that finds a bad index may answer HF_OK, and the next copy_out HF_BAD_INDEX: this says what was found */
+
+  /* ---- graphs; all NULL where there are none. What is asked of the device from begin to end is recorded and not done; each launch
+   * does all of it, with the memory and the parameters of the recording. What waits for the device meanwhile answers
+   * HF_NOT_RECORDED, as copy_in does unless keeps_copies: the numbers are then those of the recording in every launch. */
+  HfStatus (*graph_begin)(bool keeps_copies, const uint64_t **cell); /* *cell: the device's memory that holds the number of a launch */
+  HfStatus (*graph_end)(HfGraph **out); /* HF_NOT_RECORDED: no graph, and nothing was done. out NULL: what was recorded is dropped */
+  HfStatus (*graph_launch)(HfGraph *graph, uint64_t number);
+  void (*graph_free)(HfGraph *graph);
+  const char *(*graph_refusal)(void); /* why there is no graph: ends "the function ..." */
 
   /* ---- element by element. `dtype` of operands; out has the same unless said. */
   HfStatus (*cast)(void *out, HfDtype out_dtype, const void *in, HfDtype in_dtype, const HfLayout *layout); /* strided copy and conversion; float to integer truncates, to bool is != 0 */
@@ -188,15 +207,15 @@ typedef struct HfKernels {
   /* ---- normalisation over rows of C. y = norm(sum) * weight + bias where sum = residual + dropout(x).
    * residual NULL: sum is x after dropout. sum NULL when residual is NULL and dropout 0 (x itself is kept). weight, bias may be NULL.
    * dropout keeps element i (of N*C) when hf_counter_uniform(key, i) >= dropout, times 1/(1-dropout). mean (N) NULL for rms. */
-  HfStatus (*layer_norm)(void *y, void *sum, float *mean, float *rstd, const void *x, const void *residual, const float *weight, const float *bias, HfDtype dtype, int64_t N, int64_t C, float eps, float dropout, uint64_t key);
+  HfStatus (*layer_norm)(void *y, void *sum, float *mean, float *rstd, const void *x, const void *residual, const float *weight, const float *bias, HfDtype dtype, int64_t N, int64_t C, float eps, float dropout, HfDropoutKey key);
   /* dsum (N, C) is the gradient of the residual; dx that of x (NULL when x had no dropout: it equals dsum). dweight, dbias += (may be NULL).
    * dsum may be dy. */
-  HfStatus (*layer_norm_backward)(void *dsum, void *dx, float *dweight, float *dbias, const void *dy, const void *sum, const float *mean, const float *rstd, const float *weight, HfDtype dtype, int64_t N, int64_t C, float dropout, uint64_t key);
+  HfStatus (*layer_norm_backward)(void *dsum, void *dx, float *dweight, float *dbias, const void *dy, const void *sum, const float *mean, const float *rstd, const float *weight, HfDtype dtype, int64_t N, int64_t C, float dropout, HfDropoutKey key);
   HfStatus (*rms_norm)(void *y, float *rstd, const void *x, const float *weight, HfDtype dtype, int64_t N, int64_t C, float eps);
   HfStatus (*rms_norm_backward)(void *dx, float *dweight, const void *dy, const void *x, const float *rstd, const float *weight, HfDtype dtype, int64_t N, int64_t C);
 
   /* ---- dropout by counter: keep element i when hf_counter_uniform(key, i) >= p, times 1/(1-p). Its own backward. out may be x */
-  HfStatus (*dropout)(void *out, const void *x, HfDtype dtype, int64_t n, float p, uint64_t key);
+  HfStatus (*dropout)(void *out, const void *x, HfDtype dtype, int64_t n, float p, HfDropoutKey key);
 
   /* ---- attention; lse (Nq, heads): log of the sum of exponentials, kept for the backward. A query without keys gives 0. */
   HfStatus (*attention)(void *out, float *lse, const HfAttention *a);
@@ -263,6 +282,13 @@ static inline uint32_t hf_counter_mix(uint32_t x) {
 static inline uint32_t hf_counter_bits(uint64_t key, uint64_t i) {
   uint32_t x = hf_counter_mix((uint32_t)i ^ (uint32_t)key) + (uint32_t)(i >> 32);
   return hf_counter_mix(x ^ (uint32_t)(key >> 32));
+}
+/* A key from counters: SplitMix64's finaliser, its step between them. */
+#define HF_KEY_STEP 0x9e3779b97f4a7c15u
+static inline uint64_t hf_key_mix(uint64_t x) {
+  x ^= x >> 30, x *= 0xbf58476d1ce4e5b9u;
+  x ^= x >> 27, x *= 0x94d049bb133111ebu;
+  return x ^ x >> 31;
 }
 /* uniform in [0, 1): 24 bits */
 static inline float hf_counter_uniform(uint64_t key, uint64_t i) {

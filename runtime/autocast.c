@@ -1,6 +1,7 @@
 /* Autocast: its dtype for each kind of device, and 16-bit copies of what products read. */
 #include "autocast.h"
 #include <string.h>
+#include "graph.h"
 #include "memory.h"
 #include "ops.h"
 
@@ -35,6 +36,7 @@ struct HfLowCopy {
   int64_t offset, count;
   HfDtype from;
   uint64_t version; /* of the storage when the copy was made */
+  uint64_t recording; /* the last recording of a graph that makes it */
   HfTensor *copy;   /* owned */
 };
 
@@ -52,11 +54,25 @@ static HfTensor *converted(HfTensor *t, HfDtype dtype, HfError *err) {
   return out;
 }
 
+/* Is the copy t's numbers? A graph makes its copies itself, since the numbers are others at each launch; for those who do not
+ * record, what a recording would make counts for nothing. */
+static bool is_fresh(const HfLowCopy *c, const HfTensor *t) {
+  uint64_t recording = hf_graph_recording();
+  return hf_tensor_same_shape(c->copy, t) && (recording ? c->recording == recording : c->version == t->storage->version);
+}
+
+static void mark_fresh(HfLowCopy *c, const HfTensor *t) {
+  uint64_t recording = hf_graph_recording();
+  if (recording) c->recording = recording;
+  else c->version = t->storage->version;
+}
+
 /* Keeps a copy with t's storage. */
 static bool keep(HfTensor *t, HfTensor *copy, HfError *err) {
   HfLowCopy *c = hf_calloc(sizeof *c, "autocast", err);
   if (!c) return false;
-  *c = (HfLowCopy){t->storage->copies, t->offset, hf_tensor_numel(t), t->dtype, t->storage->version, copy};
+  *c = (HfLowCopy){t->storage->copies, t->offset, hf_tensor_numel(t), t->dtype, UINT64_MAX, 0, copy};
+  mark_fresh(c, t);
   t->storage->copies = c;
   hf_tensor_retain(copy);
   return true;
@@ -72,7 +88,7 @@ static bool refresh(HfLowCopy *c, HfTensor *t, HfError *err) {
     hf_tensor_release(c->copy);
     c->copy = copy;
   }
-  c->version = t->storage->version;
+  mark_fresh(c, t);
   return true;
 }
 
@@ -83,8 +99,7 @@ static HfTensor *kept_copy(HfTensor *t, HfDtype dtype, HfError *err) {
     if (copy && !keep(t, copy, err)) return hf_tensor_release(copy), NULL;
     return copy;
   }
-  bool stale = c->version != t->storage->version || !hf_tensor_same_shape(c->copy, t);
-  if (stale && !refresh(c, t, err)) return NULL;
+  if (!is_fresh(c, t) && !refresh(c, t, err)) return NULL;
   hf_tensor_retain(c->copy);
   return c->copy;
 }

@@ -1,6 +1,7 @@
 /* The list of devices: the CPU, and those of the CUDA back end, a library that is opened when a CUDA device is first asked
  * for: hflua_cuda.so beside the program, or the file that HFLUA_CUDA_BACKEND names. */
 #include "device.h"
+#include "graph.h"
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
@@ -105,6 +106,14 @@ HfDevice *hf_device_find(const char *name, HfError *err) {
   if (!strcmp(name, "cpu") || !strcmp(name, "cpu:0")) return hf_device_cpu();
   if (index >= 0) return find_cuda(name, index, err);
   return hf_error_set(err, "device '%s': expected 'cpu', 'cuda' or 'cuda:N'", name), NULL;
+}
+
+HfDevice *hf_graph_device(void) {
+  for (int i = 0; i < CUDA_MOST; i++) {
+    HfDevice *d = &cuda_devices[i].device;
+    if (d->kernels && d->kernels->graph_begin) return d;
+  }
+  return NULL;
 }
 
 int64_t hf_device_live_bytes(void) {

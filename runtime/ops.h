@@ -115,7 +115,7 @@ HfTensor *hf_linear_cross_entropy(HfTensor *x, HfTensor *weight, HfTensor *bias,
  * the step) */
 void hf_dropout_seed(uint64_t seed);
 void hf_dropout_begin_step(uint64_t step); /* also restarts the operation count */
-uint64_t hf_dropout_key(void);
+HfDropoutKey hf_dropout_key(void);
 /* How many keys the step has given out; going back to a position gives the same keys again, for
  * recomputation. */
 uint64_t hf_dropout_position(void);

@@ -8,7 +8,7 @@
 typedef struct NormContext {
   int64_t rows, columns;
   float dropout;
-  uint64_t key;
+  HfDropoutKey key;
 } NormContext;
 
 /* A parameter's gradient to be added to: zeroed when it is new. NULL data where it is not wanted. */
@@ -310,7 +310,7 @@ static HfTensor *attention_with(HfTensor *const *in, HfTensor *joined, const HfS
                       .causal = s->causal,
                       .scale = (float)s->scale,
                       .dropout = (float)s->dropout,
-                      .dropout_key = s->dropout > 0 ? hf_dropout_key() : 0};
+                      .dropout_key = s->dropout > 0 ? hf_dropout_key() : (HfDropoutKey){0}};
   HfTensor *out = attention_of(in, joined, &c, err);
   if (!out || !out->node || out->node->operation != &attention_operation)
     hf_free(c.offsets); /* else the node owns them */

@@ -1,6 +1,7 @@
 /* The tape: recording operations, walking back, releasing nodes without recursion. */
 #include "tape.h"
 #include "memory.h"
+#include "graph.h"
 #include "layout.h"
 #include "ops.h"
 #include <string.h>
@@ -143,7 +144,7 @@ static HfTensor **grad_slot(HfEdge *edge) {
 
 /* May the numbers be changed in place without anyone else noticing? */
 static bool is_exclusive(const HfTensor *t) {
-  return t->references == 1 && t->storage->references == 1 && hf_tensor_is_contiguous(t) &&
+  return t->references == 1 + t->graphs && t->storage->references == 1 && hf_tensor_is_contiguous(t) &&
          t->dtype == HF_FLOAT32;
 }
 
@@ -176,6 +177,7 @@ static bool add_to_slot(HfTensor **slot, HfTensor *g, HfError *err) {
 
 /* Adds g, a new reference that is taken, to the gradient of leaf t. */
 static bool add_to_leaf(HfTensor *t, HfTensor *g, HfError *err) {
+  hf_graph_note_gradient(t, false);
   if (!add_to_slot(&t->grad, g, err)) return false;
   return make_exclusive(&t->grad, err);
 }
@@ -201,6 +203,7 @@ static bool give_to_edge(const char *op, HfEdge *edge, HfTensor *g, HfError *err
 HfTensor *hf_grad_target(HfNode *node, int i, float *beta, HfError *err) {
   HfEdge *edge = &node->edge[i];
   HfTensor **slot = grad_slot(edge);
+  if (edge->leaf) hf_graph_note_gradient(edge->leaf, false);
   *beta = *slot ? 1.0f : 0.0f;
   if (!*slot)
     *slot = hf_tensor_empty(HF_FLOAT32, edge->ndim, edge->shape, edge->device, err);

@@ -1,6 +1,7 @@
 /* Tensors: making, sharing, looking, reading and writing numbers. */
 #include "tape.h"
 #include "memory.h"
+#include "graph.h"
 #include "layout.h"
 #include <inttypes.h>
 #include <math.h>
@@ -173,6 +174,8 @@ bool hf_check(HfStatus status, const char *op, const HfTensor *t, HfError *err) 
   case HF_NO_MEMORY:
     hf_error_memory(err, op, hf_tensor_bytes(t));
     return hf_error_prefix(err, "%s", hf_tensor_device(t)->name);
+  case HF_NOT_RECORDED:
+    return hf_error_set(err, "graph: the function %s", hf_graph_refusal());
   case HF_BAD_INDEX:
     if (hf_tensor_kernels(t)->late_error) return hf_error_set(err, "%s", hf_tensor_kernels(t)->late_error());
     return hf_error_set(err, "%s: index out of range for %s", op, hf_tensor_describe(t, text));

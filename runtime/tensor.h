@@ -60,6 +60,7 @@ uint64_t hf_storage_allocated(void);
 
 typedef struct HfTensor {
   int64_t references;
+  int graphs;                  /* of these, recorded graphs that know it as a gradient: they share nothing (graph.h) */
   HfStorage *storage;
   int64_t offset;              /* elements from the start of the storage */
   HfDtype dtype;

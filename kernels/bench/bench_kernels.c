@@ -100,7 +100,7 @@ static void open_attention(Run *r) {
   r->out = random_floats(rows * width), r->dout = random_floats(rows * width), r->lse = random_floats(rows * b->heads);
   r->cu = malloc((size_t)(b->sequences + 1) * sizeof *r->cu);
   for (int64_t s = 0; s <= b->sequences; s++) r->cu[s] = (int32_t)(s * b->length);
-  r->attention = (HfAttention){HF_FLOAT32, b->sequences, b->heads, b->heads, b->head_dim, r->cu, r->cu, b->causal, 1 / sqrtf((float)b->head_dim), b->dropout, 7,
+  r->attention = (HfAttention){HF_FLOAT32, b->sequences, b->heads, b->heads, b->head_dim, r->cu, r->cu, b->causal, 1 / sqrtf((float)b->head_dim), b->dropout, {.key = 7},
                                r->qkv, r->qkv + width, r->qkv + 2 * width, 3 * width, 3 * width, 3 * width, width};
   kernels->attention(r->out, r->lse, &r->attention);
 }
@@ -156,7 +156,7 @@ static int64_t plain_probabilities(const HfAttention *a, int64_t i, double *p, d
     double score = 0;
     for (int64_t d = 0; d < a->head_dim; d++) score += (double)q[d] * k[d];
     sum += p[j] = exp(score * a->scale);
-    factor[j] = hf_counter_uniform(a->dropout_key, ((uint64_t)(i * a->heads) << 20) + (uint64_t)j) >= a->dropout ? 1 / (1 - (double)a->dropout) : 0;
+    factor[j] = hf_counter_uniform(a->dropout_key.key, ((uint64_t)(i * a->heads) << 20) + (uint64_t)j) >= a->dropout ? 1 / (1 - (double)a->dropout) : 0;
   }
   for (int64_t j = 0; j < n; j++) p[j] /= sum;
   return n;

@@ -68,7 +68,7 @@ static void measure_element_wise(void) {
   MEASURE("tanh", 2, K->unary(y, x, n, HF_TANH, 0));
   MEASURE("gelu", 2, K->unary(y, x, n, HF_GELU, 0));
   MEASURE("gelu backward", 3, K->unary_backward(u, z, x, y, n, HF_GELU, 0));
-  MEASURE("dropout", 2, K->dropout(y, x, HF_FLOAT32, n, 0.1f, 7));
+  MEASURE("dropout", 2, K->dropout(y, x, HF_FLOAT32, n, 0.1f, (HfDropoutKey){7}));
 }
 
 static void measure_rows(void) {
@@ -76,9 +76,9 @@ static void measure_rows(void) {
   MEASURE("sum of columns", 1, K->reduce(dweight, x, HF_FLOAT32, 1, N, C, HF_SUM));
   MEASURE("softmax", 2, K->softmax(y, x, N, C, 1, false));
   MEASURE("softmax backward", 3, K->softmax_backward(u, z, y, N, C, 1, false));
-  MEASURE("layer norm", 2, K->layer_norm(y, NULL, mean, rstd, x, NULL, weight, bias, HF_FLOAT32, N, C, 1e-5f, 0, 0));
-  MEASURE("layer norm backward", 3, K->layer_norm_backward(u, NULL, dweight, bias, z, x, mean, rstd, weight, HF_FLOAT32, N, C, 0, 0));
-  MEASURE("dropout, residual, layer norm", 4, K->layer_norm(y, u, mean, rstd, x, z, weight, bias, HF_FLOAT32, N, C, 1e-5f, 0.1f, 7));
+  MEASURE("layer norm", 2, K->layer_norm(y, NULL, mean, rstd, x, NULL, weight, bias, HF_FLOAT32, N, C, 1e-5f, 0, (HfDropoutKey){0}));
+  MEASURE("layer norm backward", 3, K->layer_norm_backward(u, NULL, dweight, bias, z, x, mean, rstd, weight, HF_FLOAT32, N, C, 0, (HfDropoutKey){0}));
+  MEASURE("dropout, residual, layer norm", 4, K->layer_norm(y, u, mean, rstd, x, z, weight, bias, HF_FLOAT32, N, C, 1e-5f, 0.1f, (HfDropoutKey){7}));
   MEASURE("rms norm", 2, K->rms_norm(y, rstd, x, weight, HF_FLOAT32, N, C, 1e-5f));
   int64_t bad;
   const void *table = x;

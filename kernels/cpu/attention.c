@@ -180,7 +180,7 @@ typedef struct Dropout {
 
 static Dropout dropout_of(const HfAttention *a, int64_t row, int64_t head) {
   uint64_t counter = (uint64_t)(row * a->heads + head) << 20;
-  return (Dropout){(uint32_t)counter, (uint32_t)(counter >> 32), (uint32_t)a->dropout_key, (uint32_t)(a->dropout_key >> 32), a->dropout, 1 / (1 - a->dropout)};
+  return (Dropout){(uint32_t)counter, (uint32_t)(counter >> 32), (uint32_t)a->dropout_key.key, (uint32_t)(a->dropout_key.key >> 32), a->dropout, 1 / (1 - a->dropout)};
 }
 
 /* hf_counter_uniform with the counter split in halves, so that it vectorises over keys. */

@@ -30,7 +30,7 @@ HF_FOLDED void drop_range(const void *context, int64_t first, int64_t last, HfDt
 }
 HF_PER_FLOAT(drop_range)
 
-static HfStatus dropout(void *out, const void *x, HfDtype dtype, int64_t n, float p, uint64_t key) {
+static HfStatus dropout(void *out, const void *x, HfDtype dtype, int64_t n, float p, HfDropoutKey key) {
   if (!hf_is_float(dtype)) return HF_UNSUPPORTED;
   Dropout c = {out, x, n, hf_dropout_of(p, key)};
   hf_parallel(hf_ceil_div(n, PIECE), n, drop_range_of[dtype], &c);

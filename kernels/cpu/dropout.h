@@ -9,8 +9,8 @@ typedef struct HfDropout {
 } HfDropout;
 
 /* uniform >= p, with uniform = bits24 / 2^24, is bits24 >= ceil(p 2^24). */
-static inline HfDropout hf_dropout_of(float p, uint64_t key) {
-  HfDropout d = {(uint32_t)key, (uint32_t)(key >> 32), (uint32_t)ceil((double)p * 16777216.0), 1.0f / (1.0f - p)};
+static inline HfDropout hf_dropout_of(float p, HfDropoutKey key) {
+  HfDropout d = {(uint32_t)key.key, (uint32_t)(key.key >> 32), (uint32_t)ceil((double)p * 16777216.0), 1.0f / (1.0f - p)};
   return d;
 }
 

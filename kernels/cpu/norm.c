@@ -111,7 +111,7 @@ HF_PER_FLOAT(norm_rows)
 
 static HfStatus layer_norm(void *y, void *sum, float *mean, float *rstd, const void *x, const void *residual,
                            const float *weight, const float *bias, HfDtype dtype, int64_t N, int64_t C, float eps,
-                           float dropout, uint64_t key) {
+                           float dropout, HfDropoutKey key) {
   if (!hf_is_float(dtype)) return HF_UNSUPPORTED;
   Norm c = {.y = y, .sum = sum, .mean = mean, .rstd = rstd, .x = x, .residual = residual, .weight = weight, .bias = bias,
             .C = C, .eps = eps, .drops = dropout > 0, .dropout = hf_dropout_of(dropout, key)};
@@ -121,7 +121,7 @@ static HfStatus layer_norm(void *y, void *sum, float *mean, float *rstd, const v
 
 static HfStatus rms_norm(void *y, float *rstd, const void *x, const float *weight, HfDtype dtype, int64_t N, int64_t C,
                          float eps) {
-  return layer_norm(y, NULL, NULL, rstd, x, NULL, weight, NULL, dtype, N, C, eps, 0, 0);
+  return layer_norm(y, NULL, NULL, rstd, x, NULL, weight, NULL, dtype, N, C, eps, 0, (HfDropoutKey){0});
 }
 
 /* ---- backward: with g = dy * weight and h = (sum - mean) * rstd,
@@ -227,7 +227,7 @@ static void add_groups(float *dweight, const float *sums, int64_t groups, int64_
 
 static HfStatus layer_norm_backward(void *dsum, void *dx, float *dweight, float *dbias, const void *dy, const void *sum,
                                     const float *mean, const float *rstd, const float *weight, HfDtype dtype, int64_t N,
-                                    int64_t C, float dropout, uint64_t key) {
+                                    int64_t C, float dropout, HfDropoutKey key) {
   if (!hf_is_float(dtype)) return HF_UNSUPPORTED;
   int64_t group_rows = hf_max(GROUP_MIN, hf_ceil_div(N, GROUPS)), groups = hf_ceil_div(N, group_rows);
   NormBackward c = {.dsum = dsum, .dx = dx, .dy = dy, .sum = sum, .mean = mean, .rstd = rstd, .weight = weight,
@@ -245,7 +245,7 @@ static HfStatus layer_norm_backward(void *dsum, void *dx, float *dweight, float 
 
 static HfStatus rms_norm_backward(void *dx, float *dweight, const void *dy, const void *x, const float *rstd,
                                   const float *weight, HfDtype dtype, int64_t N, int64_t C) {
-  return layer_norm_backward(dx, NULL, dweight, NULL, dy, x, NULL, rstd, weight, dtype, N, C, 0, 0);
+  return layer_norm_backward(dx, NULL, dweight, NULL, dy, x, NULL, rstd, weight, dtype, N, C, 0, (HfDropoutKey){0});
 }
 
 void HF_CPU(fill_norm)(HfKernels *k) {

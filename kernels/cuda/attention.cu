@@ -64,6 +64,7 @@ static __device__ __forceinline__ float over_quad(float v, bool sum) {
 /* ---- forward. PER: columns of the output in one thread's registers, at least D / 4. */
 
 template <class T, int PER> __global__ void forward_kernel(T *out, float *lse, const T *q, const T *k, const T *v, HfAttentionTask a) {
+  a.dropout.open();
   HF_DYNAMIC_SHARED(float, shared);
   int D = a.head_dim, head = (int)blockIdx.y, kv_head = head / (a.heads / a.kv_heads), r = (int)threadIdx.x / 4, part = (int)threadIdx.x % 4;
   float *Q = shared, *K = Q + TILE * padded(D), *V = K + TILE * padded(D), *P = V + TILE * padded(D);
@@ -135,6 +136,7 @@ static __device__ __forceinline__ Pair backward_pair(const HfAttentionTask &a, c
 }
 
 template <class T, int PER> __global__ void dq_kernel(T *dq, const T *dout, const float *lse, const float *delta, const T *q, const T *k, const T *v, HfAttentionTask a) {
+  a.dropout.open();
   HF_DYNAMIC_SHARED(float, shared);
   int D = a.head_dim, head = (int)blockIdx.y, kv_head = head / (a.heads / a.kv_heads), r = (int)threadIdx.x / 4, part = (int)threadIdx.x % 4;
   float *Q = shared, *G = Q + TILE * padded(D), *K = G + TILE * padded(D), *V = K + TILE * padded(D), *S = V + TILE * padded(D);
@@ -165,6 +167,7 @@ template <class T, int PER> __global__ void dq_kernel(T *dq, const T *dout, cons
 }
 
 template <class T, int PER> __global__ void dkv_kernel(T *dk, T *dv, const T *dout, const float *lse, const float *delta, const T *q, const T *k, const T *v, HfAttentionTask a) {
+  a.dropout.open();
   HF_DYNAMIC_SHARED(float, shared);
   int D = a.head_dim, kv_head = (int)blockIdx.y, group = a.heads / a.kv_heads, r = (int)threadIdx.x / 4, part = (int)threadIdx.x % 4;
   float *K = shared, *V = K + TILE * padded(D), *Q = V + TILE * padded(D), *G = Q + TILE * padded(D), *P = G + TILE * padded(D),

@@ -43,6 +43,7 @@ template <int N> __device__ __forceinline__ void soften(float (&s)[N][4], float 
 }
 
 template <class T, int D> __global__ void __launch_bounds__(HF_MMA_THREADS) mma_forward_kernel(T *out, float *lse, const T *q, const T *k, const T *v, HfAttentionTask a) {
+  a.dropout.open();
   enum { TILE = HF_MMA_TILE, N = TILE / 8, SIZE = hf_tile_size<TILE, D>() };
   HF_DYNAMIC_SHARED(T, shared);
   T *Q = shared, *K = Q + SIZE, *V = K + 2 * SIZE;

@@ -16,6 +16,7 @@ static __device__ __forceinline__ void pair(float &s, float &g, float lse, float
 
 template <class T, int D> __global__ void __launch_bounds__(HF_MMA_THREADS)
 mma_dq_kernel(T *dq, const T *dout, const float *lse, const float *delta, const T *q, const T *k, const T *v, HfAttentionTask a) {
+  a.dropout.open();
   enum { TILE = HF_MMA_TILE, STEP = step_rows<D>(), N = STEP / 8, OWN = hf_tile_size<TILE, D>(), SIZE = hf_tile_size<STEP, D>() };
   HF_DYNAMIC_SHARED(T, shared);
   T *Q = shared, *G = Q + OWN, *K = G + OWN, *V = K + 2 * SIZE;
@@ -68,6 +69,7 @@ mma_dq_kernel(T *dq, const T *dout, const float *lse, const float *delta, const 
 
 template <class T, int D> __global__ void __launch_bounds__(HF_MMA_THREADS)
 mma_dkv_kernel(T *dk, T *dv, const T *dout, const float *lse, const float *delta, const T *q, const T *k, const T *v, HfAttentionTask a) {
+  a.dropout.open();
   enum { TILE = HF_MMA_TILE, STEP = step_rows<D>(), N = STEP / 8, OWN = hf_tile_size<TILE, D>(), SIZE = hf_tile_size<STEP, D>() };
   HF_DYNAMIC_SHARED(T, shared);
   T *K = shared, *V = K + OWN, *Q = V + OWN, *G = Q + 2 * SIZE;

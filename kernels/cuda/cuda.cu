@@ -25,6 +25,7 @@ static void fill_table(void) {
   snprintf(table_name, sizeof table_name, "cuda:%d", opened);
   table.name = table_name;
   hf_cuda_fill_memory(&table);
+  hf_cuda_fill_graph(&table);
   hf_cuda_fill_elementwise(&table);
   hf_cuda_fill_cast(&table);
   hf_cuda_fill_broadcast(&table);

@@ -50,7 +50,7 @@ static inline unsigned hf_grid(int64_t n, int64_t per_block = HF_BLOCK) {
 #define HF_EACH_ROW(row, n) for (int64_t row = blockIdx.x; row < (n); row += gridDim.x)
 static inline unsigned hf_row_grid(int64_t rows) { return (unsigned)hf_min(hf_max(1, rows), 1 << 20); }
 
-/* ---- the device (memory.cu) */
+/* ---- the device (memory.cu, blocks.cu) */
 cudaStream_t hf_cuda_stream(void);
 /* What the launches since the last call came to; with HFLUA_CUDA_BLOCKING=1 it waits for them. */
 HfStatus hf_cuda_status(void);
@@ -59,7 +59,7 @@ HfStatus hf_cuda_checked_status(int64_t *bad);
 void *hf_cuda_alloc(size_t bytes);
 void hf_cuda_free(void *bytes, size_t size);
 /* `bytes` (1 MiB at most) of host memory seen by kernels queued from here on: a device pointer, valid until 64 more uploads
- * with other contents, or NULL. What was uploaded lately is not copied again. */
+ * with other contents (in a graph: as long as the graph), or NULL. What was uploaded lately is not copied again. */
 const void *hf_cuda_upload(const void *host, size_t bytes);
 
 /* Device memory for the kernels of one call. */
@@ -91,6 +91,7 @@ static __device__ __forceinline__ bool hf_checked(HfFault *fault, int kind, int6
 
 /* ---- the table */
 void hf_cuda_fill_memory(HfKernels *k);
+void hf_cuda_fill_graph(HfKernels *k);
 void hf_cuda_fill_elementwise(HfKernels *k);
 void hf_cuda_fill_cast(HfKernels *k);
 void hf_cuda_fill_broadcast(HfKernels *k);

@@ -94,16 +94,25 @@ static __device__ __forceinline__ uint32_t hf_random_bits(uint64_t key, uint64_t
   uint32_t x = hf_mix((uint32_t)i ^ (uint32_t)key) + (uint32_t)(i >> 32);
   return hf_mix(x ^ (uint32_t)(key >> 32));
 }
+static __device__ __forceinline__ uint64_t hf_mix_key(uint64_t x) {
+  x ^= x >> 30, x *= 0xbf58476d1ce4e5b9u;
+  x ^= x >> 27, x *= 0x94d049bb133111ebu;
+  return x ^ x >> 31;
+}
 /* uniform >= p is bits24 >= ceil(p 2^24). */
 struct HfDropout {
   uint64_t key;
+  const uint64_t *cell; /* see HfDropoutKey; a kernel calls open() before it draws */
   uint32_t threshold;
   float scale; /* of what is kept */
+  __device__ __forceinline__ void open() {
+    if (cell) key = hf_mix_key(*cell + key);
+  }
   __device__ __forceinline__ float operator()(float value, uint64_t i) const {
     return hf_random_bits(key, i) >> 8 >= threshold ? value * scale : 0.0f;
   }
 };
-static inline HfDropout hf_dropout_of(float p, uint64_t key) {
-  return HfDropout{key, (uint32_t)ceil((double)p * 16777216.0), 1.0f / (1.0f - p)};
+static inline HfDropout hf_dropout_of(float p, HfDropoutKey key) {
+  return HfDropout{key.key, key.cell, (uint32_t)ceil((double)p * 16777216.0), 1.0f / (1.0f - p)};
 }
 #endif

@@ -1,5 +1,5 @@
-/* The device's memory and stream: blocks kept in free lists by size class, copies through pinned memory that return before
- * they are made, uploads of small tables, the record of bad indices.
+/* The device's stream and what goes to and from its memory: copies through pinned memory that return before they are made,
+ * uploads of small tables, the record of bad indices.
  *
  * One stream carries everything, so a block given back is free for the next kernel at once: the device runs them in order.
  */
@@ -8,107 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- blocks: classes an eighth of an octave apart, at least 512 bytes */
-
-enum { CLASS_COUNT = 64 * 8 };
-
-struct FreeBlock {
-  void *data;
-  FreeBlock *next;
-};
-
-static struct {
-  FreeBlock *free[CLASS_COUNT], *spare; /* spare: nodes without a block */
-  HfCudaMemory stats;
-} cache;
-
-static int class_of(size_t bytes) {
-  if (bytes < 512) bytes = 512;
-  int octave = 63 - __builtin_clzl(bytes - 1);
-  size_t step = (size_t)1 << (octave - 3);
-  return octave * 8 + (int)((bytes - 1 - ((size_t)1 << octave)) / step);
-}
-
-static size_t class_size(int c) { return ((size_t)8 + (size_t)(c % 8) + 1) * ((size_t)1 << (c / 8 - 3)); }
-
-static void *take_cached(int c) {
-  FreeBlock *block = cache.free[c];
-  if (!block) return nullptr;
-  void *data = block->data;
-  cache.free[c] = block->next;
-  block->next = cache.spare, cache.spare = block;
-  return data;
-}
-
-void hf_cuda_empty_cache(void) {
-  cudaStreamSynchronize(hf_cuda_stream());
-  for (int c = 0; c < CLASS_COUNT; c++)
-    for (void *data = take_cached(c); data; data = take_cached(c)) {
-      cudaFree(data);
-      cache.stats.reserved -= (int64_t)class_size(c);
-    }
-}
-
-static void *driver_alloc(size_t size) {
-  void *data = nullptr;
-  cache.stats.driver_allocations++;
-  if (cudaMalloc(&data, size) == cudaSuccess) return data;
-  cudaGetLastError(); /* a failed request leaves no mark */
-  return nullptr;
-}
-
-static void *alloc_fresh(size_t size) {
-  void *data = driver_alloc(size);
-  if (!data) hf_cuda_empty_cache(), data = driver_alloc(size);
-  if (!data) return cache.stats.out_of_memory++, nullptr;
-  cache.stats.reserved += (int64_t)size;
-  if (cache.stats.reserved > cache.stats.peak_reserved) cache.stats.peak_reserved = cache.stats.reserved;
-  return data;
-}
-
-void *hf_cuda_alloc(size_t bytes) {
-  if (bytes > PTRDIFF_MAX / 2) return nullptr;
-  int c = class_of(bytes);
-  void *data = take_cached(c);
-  if (!data) data = alloc_fresh(class_size(c));
-  if (!data) return nullptr;
-  cache.stats.allocated += (int64_t)class_size(c);
-  if (cache.stats.allocated > cache.stats.peak_allocated) cache.stats.peak_allocated = cache.stats.allocated;
-  return data;
-}
-
-void hf_cuda_free(void *data, size_t bytes) {
-  if (!data) return;
-  int c = class_of(bytes);
-  FreeBlock *block = cache.spare;
-  if (block) cache.spare = block->next;
-  else block = (FreeBlock *)malloc(sizeof *block);
-  cache.stats.allocated -= (int64_t)class_size(c);
-  if (!block) { /* no memory for the list: the driver takes the block */
-    cudaFree(data);
-    cache.stats.reserved -= (int64_t)class_size(c);
-    return;
-  }
-  block->data = data, block->next = cache.free[c], cache.free[c] = block;
-}
-
-HfCudaMemory hf_cuda_memory(void) {
-  HfCudaMemory m = cache.stats;
-  size_t free = 0, total = 0;
-  cudaMemGetInfo(&free, &total);
-  m.free_on_device = (int64_t)free, m.total_on_device = (int64_t)total;
-  return m;
-}
-
-void hf_cuda_reset_peak(void) {
-  cache.stats.peak_allocated = cache.stats.allocated;
-  cache.stats.peak_reserved = cache.stats.reserved;
-}
-
 /* ---- the stream, and what it came to */
 
 static cudaStream_t stream;
 static bool is_blocking;
+static const char *const WAITED = "waited for the device (item, tolist, print, a copy to the processor, or a result whose size depends on numbers)";
+
+static bool waits_always(void) { return is_blocking && !hf_cuda_is_recording(); }
 
 cudaStream_t hf_cuda_stream(void) { return stream; }
 
@@ -119,11 +25,14 @@ static HfStatus status_of(cudaError_t error) {
 
 HfStatus hf_cuda_status(void) {
   cudaError_t error = cudaPeekAtLastError();
-  if (error == cudaSuccess && is_blocking) error = cudaStreamSynchronize(stream);
+  if (error == cudaSuccess && waits_always()) error = cudaStreamSynchronize(stream);
   return status_of(error);
 }
 
-HfStatus hf_cuda_synchronize(void) { return status_of(cudaStreamSynchronize(stream)); }
+HfStatus hf_cuda_synchronize(void) {
+  HfStatus status = hf_cuda_refuse(WAITED);
+  return status == HF_OK ? status_of(cudaStreamSynchronize(stream)) : status;
+}
 
 /* ---- pinned memory in pieces, used in turn: a piece is written again when its last copy is done */
 
@@ -159,6 +68,7 @@ static char *take_pinned(size_t bytes) {
 
 /* The host's bytes are free for change when it returns; the copy is queued. */
 static HfStatus copy_in(void *device, const void *host, size_t bytes) {
+  if (hf_cuda_is_recording()) return hf_cuda_graph_copy_in(device, host, bytes);
   for (size_t at = 0; at < bytes;) {
     size_t part = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
     char *staged = take_pinned(part);
@@ -196,7 +106,7 @@ static HfStatus wait_and_check(int64_t *bad) {
 
 HfStatus hf_cuda_checked_status(int64_t *bad) {
   HfStatus status = hf_cuda_status();
-  return status == HF_OK && is_blocking ? wait_and_check(bad) : status;
+  return status == HF_OK && waits_always() ? wait_and_check(bad) : status;
 }
 
 static const char *late_error(void) { return fault_text; }
@@ -205,10 +115,12 @@ static const char *late_error(void) { return fault_text; }
 
 static HfStatus copy_out(void *host, const void *device, size_t bytes) {
   int64_t bad;
+  HfStatus status = hf_cuda_refuse(WAITED);
+  if (status != HF_OK) return status;
   bool small = bytes <= 65536;
   void *to = small ? take_pinned(bytes) : host;
   if (bytes && cudaMemcpyAsync(to, device, bytes, cudaMemcpyDeviceToHost, stream) != cudaSuccess) return HF_DEVICE_FAULT;
-  HfStatus status = wait_and_check(&bad);
+  status = wait_and_check(&bad);
   if (small && bytes) memcpy(host, to, bytes);
   return status;
 }
@@ -252,6 +164,7 @@ static bool make_room(Upload *u, size_t bytes) {
 }
 
 const void *hf_cuda_upload(const void *host, size_t bytes) {
+  if (hf_cuda_is_recording()) return hf_cuda_graph_upload(host, bytes);
   upload_clock++;
   for (int i = 0; i < UPLOADS; i++)
     if (uploads[i].size == bytes && uploads[i].room && !memcmp(uploads[i].host, host, bytes))

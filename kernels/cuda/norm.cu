@@ -28,6 +28,7 @@ template <class T> static __device__ __forceinline__ float summed(T *sum, const 
 
 template <class T> __global__ void layer_norm_kernel(T *y, T *sum, const T *x, const T *residual, Norm c) {
   HF_DYNAMIC_SHARED(float, kept);
+  c.dropout.open();
   HF_EACH_ROW(row, c.N) {
     int64_t start = row * c.C;
     const T *stored = sum ? sum + start : x + start;
@@ -58,7 +59,7 @@ template <class T> __global__ void layer_norm_kernel(T *y, T *sum, const T *x, c
 }
 
 static HfStatus layer_norm(void *y, void *sum, float *mean, float *rstd, const void *x, const void *residual, const float *weight,
-                           const float *bias, HfDtype dtype, int64_t N, int64_t C, float eps, float dropout, uint64_t key) {
+                           const float *bias, HfDtype dtype, int64_t N, int64_t C, float eps, float dropout, HfDropoutKey key) {
   if (!hf_is_float(dtype)) return HF_UNSUPPORTED;
   if (N == 0) return HF_OK;
   Norm c = {mean, rstd, weight, bias, N, C, eps, dropout > 0, C <= SHARED_FLOATS, hf_dropout_of(dropout, key)};
@@ -69,7 +70,7 @@ static HfStatus layer_norm(void *y, void *sum, float *mean, float *rstd, const v
 }
 
 static HfStatus rms_norm(void *y, float *rstd, const void *x, const float *weight, HfDtype dtype, int64_t N, int64_t C, float eps) {
-  return layer_norm(y, nullptr, nullptr, rstd, x, nullptr, weight, nullptr, dtype, N, C, eps, 0, 0);
+  return layer_norm(y, nullptr, nullptr, rstd, x, nullptr, weight, nullptr, dtype, N, C, eps, 0, HfDropoutKey{});
 }
 
 /* ---- backward: with g = dy * weight and h = (sum - mean) * rstd,
@@ -82,6 +83,7 @@ struct NormBackward {
 };
 
 template <class T> __global__ void layer_norm_backward_kernel(T *dsum, T *dx, const T *dy, const T *sum, NormBackward c) {
+  c.dropout.open();
   HF_EACH_ROW(row, c.N) {
     int64_t start = row * c.C;
     float mean = c.mean ? c.mean[row] : 0.0f, rstd = c.rstd[row], total_g = 0, total_gh = 0;
@@ -135,7 +137,7 @@ static HfStatus add_weight_gradients(float *dweight, float *dbias, const void *d
 }
 
 static HfStatus layer_norm_backward(void *dsum, void *dx, float *dweight, float *dbias, const void *dy, const void *sum, const float *mean,
-                                    const float *rstd, const float *weight, HfDtype dtype, int64_t N, int64_t C, float dropout, uint64_t key) {
+                                    const float *rstd, const float *weight, HfDtype dtype, int64_t N, int64_t C, float dropout, HfDropoutKey key) {
   if (!hf_is_float(dtype)) return HF_UNSUPPORTED;
   if (N == 0) return HF_OK;
   NormBackward c = {mean, rstd, weight, N, C, hf_dropout_of(dropout, key)};
@@ -149,7 +151,7 @@ static HfStatus layer_norm_backward(void *dsum, void *dx, float *dweight, float 
 }
 
 static HfStatus rms_norm_backward(void *dx, float *dweight, const void *dy, const void *x, const float *rstd, const float *weight, HfDtype dtype, int64_t N, int64_t C) {
-  return layer_norm_backward(dx, nullptr, dweight, nullptr, dy, x, nullptr, rstd, weight, dtype, N, C, 0, 0);
+  return layer_norm_backward(dx, nullptr, dweight, nullptr, dy, x, nullptr, rstd, weight, dtype, N, C, 0, HfDropoutKey{});
 }
 
 void hf_cuda_fill_norm(HfKernels *k) {

@@ -29,7 +29,7 @@ function cuda.current_device() return 0 end
 -- Statistics; zeros before a device is used.
 local function memory()
   if core.is_open() then return core.memory() end
-  return { allocated = 0, peak_allocated = 0, reserved = 0, peak_reserved = 0, driver_allocations = 0, out_of_memory = 0,
+  return { allocated = 0, peak_allocated = 0, reserved = 0, peak_reserved = 0, in_graphs = 0, driver_allocations = 0, out_of_memory = 0,
     free_on_device = 0, total_on_device = 0 }
 end
 
@@ -54,7 +54,7 @@ function cuda.mem_get_info()
 end
 
 local rows = { { "allocated", "in use" }, { "peak_allocated", "most in use" }, { "reserved", "had from the driver" },
-  { "peak_reserved", "most had from the driver" }, { "free_on_device", "free on the device" }, { "total_on_device", "on the device" } }
+  { "peak_reserved", "most had from the driver" }, { "in_graphs", "kept for graphs" }, { "free_on_device", "free on the device" }, { "total_on_device", "on the device" } }
 
 --- The statistics as a table to print.
 function cuda.memory_summary()
@@ -64,6 +64,9 @@ function cuda.memory_summary()
   lines[#lines + 1] = ("%-26s %12d"):format("requests that failed", m.out_of_memory)
   return table.concat(lines, "\n")
 end
+
+--- The same as hf.tensor.graph: a function whose work is recorded and then launched as a whole.
+function cuda.graph(fn, options) return require("hflua.tensor.graph")(fn, options) end
 
 --- Where models go by default: what --device or HFLUA_DEVICE names, else a GPU when there is one, else the processor.
 function cuda.default_device()

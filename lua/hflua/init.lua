@@ -9,6 +9,7 @@ local names = {
   json = { "hflua.core.json" }, safetensors = { "hflua.core.safetensors" }, torch = { "hflua.core.torch" },
   no_grad = { "hflua.tensor", "no_grad" }, enable_grad = { "hflua.tensor", "enable_grad" },
   checkpoint = { "hflua.tensor", "checkpoint" }, custom_op = { "hflua.tensor", "custom_op" }, step = { "hflua.tensor", "step" },
+  graph = { "hflua.tensor", "graph" },
   null = { "hflua.core.json", "null" },
   lower = { "hflua.core.text", "lower" }, upper = { "hflua.core.text", "upper" }, strip = { "hflua.core.text", "strip" },
   split = { "hflua.core.text", "split" }, slice = { "hflua.core.text", "slice" }, length = { "hflua.core.text", "length" },

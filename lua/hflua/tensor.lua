@@ -28,6 +28,8 @@ tensor.manual_seed = core.manual_seed
 function tensor.Generator(seed) return require("hflua.core.random").generator(seed) end
 
 for name, fn in pairs(require "hflua.tensor.autograd") do tensor[name] = fn end
+--- Work of the GPU that is recorded once and launched many times; also hf.graph and hf.cuda.graph.
+tensor.graph = require "hflua.tensor.graph"
 
 --- Names behind a tensor, for completion.
 function core.class.__names()

@@ -211,6 +211,8 @@ static HfDtype operand_dtype(HfCall *c, int slot, const HfTensor *like) {
   return like->dtype == HF_BOOL ? HF_INT64 : like->dtype;
 }
 
+#define DOUBLE_HOLDS ((int64_t)1 << 53) /* every whole number up to it */
+
 HfTensor *hf_call_operand(HfCall *c, int slot, const HfTensor *like, HfError *err) {
   HfTensor *t = hfL_test_tensor(c->L, slot + 1);
   if (t) return t;
@@ -220,8 +222,8 @@ HfTensor *hf_call_operand(HfCall *c, int slot, const HfTensor *like, HfError *er
   HfDevice *device = like ? hf_tensor_device(like) : hf_device_cpu();
   HfDtype dtype = like ? operand_dtype(c, slot, like) : HF_FLOAT32;
   int64_t whole = type == LUA_TBOOLEAN ? lua_toboolean(c->L, slot + 1) : lua_tointeger(c->L, slot + 1);
-  if (dtype == HF_INT64) {
-    *box = hf_tensor_from(HF_INT64, 0, NULL, &whole, device, err); /* a double does not hold every int64 */
+  if (dtype == HF_INT64 && (whole < -DOUBLE_HOLDS || whole > DOUBLE_HOLDS)) {
+    *box = hf_tensor_from(HF_INT64, 0, NULL, &whole, device, err);
   } else {
     double value = type == LUA_TBOOLEAN ? (double)whole : lua_tonumber(c->L, slot + 1);
     *box = hf_tensor_full(dtype, 0, NULL, value, device, err);

@@ -78,6 +78,7 @@ const int32_t *hfL_check_plan(lua_State *L, int idx, int64_t *rows);
 /* Functions of tensor and core that follow Lua's own convention; each file adds its own to the table on the top. */
 void hf_lua_open_create(lua_State *L);
 void hf_lua_open_autograd(lua_State *L);
+void hf_lua_open_graph(lua_State *L);
 void hf_lua_open_optim(lua_State *L);
 void hf_lua_open_pack(lua_State *L);
 void hf_lua_open_random(lua_State *L);

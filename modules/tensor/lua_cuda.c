@@ -38,7 +38,9 @@ static int cuda_is_open(lua_State *L) {
 }
 
 static int cuda_synchronize(lua_State *L) {
-  if (check_backend(L)->synchronize() != HF_OK) return hfL_errorf(L, "cuda: the device failed; restart the program");
+  HfStatus status = check_backend(L)->synchronize();
+  if (status == HF_NOT_RECORDED) return hfL_errorf(L, "cuda: synchronize cannot be part of a graph");
+  if (status != HF_OK) return hfL_errorf(L, "cuda: the device failed; restart the program");
   return 0;
 }
 
@@ -49,7 +51,8 @@ static int cuda_memory(lua_State *L) {
     const char *name;
     int64_t value;
   } fields[] = {{"allocated", m.allocated},           {"peak_allocated", m.peak_allocated}, {"reserved", m.reserved},
-                {"peak_reserved", m.peak_reserved},   {"driver_allocations", m.driver_allocations},
+                {"peak_reserved", m.peak_reserved},   {"in_graphs", m.in_graphs},
+                {"driver_allocations", m.driver_allocations},
                 {"out_of_memory", m.out_of_memory},   {"free_on_device", m.free_on_device}, {"total_on_device", m.total_on_device}};
   lua_createtable(L, 0, (int)(sizeof fields / sizeof *fields));
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {

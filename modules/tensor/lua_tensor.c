@@ -1,5 +1,6 @@
 /* The tensor class of Lua: fields, rows, numbers out, and the opening of hflua.core.tensor. */
 #include <string.h>
+#include "graph.h"
 #include "lua_call.h"
 #include "ops.h"
 
@@ -112,6 +113,7 @@ static void set_grad(lua_State *L, HfTensor *t, HfTensor *grad) {
   if (grad && (!hf_tensor_same_shape(t, grad) || t->dtype != grad->dtype))
     hfL_errorf(L, "grad: expected %s, found %s", hf_tensor_describe(t, want), hf_tensor_describe(grad, found));
   if (grad) hf_tensor_retain(grad);
+  hf_graph_note_gradient(t, true);
   hf_tensor_release(t->grad);
   t->grad = grad;
 }
@@ -375,6 +377,7 @@ int luaopen_hflua_core_tensor(lua_State *L) {
   lua_setfield(L, -2, "define");
   hf_lua_open_create(L);
   hf_lua_open_autograd(L);
+  hf_lua_open_graph(L);
   hf_lua_open_optim(L);
   hf_lua_open_pack(L);
   hf_lua_open_random(L);

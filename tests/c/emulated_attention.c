@@ -53,7 +53,7 @@ static void check(const Case *c, HfDtype dtype) {
   Numbers q = numbers(rows * wide, dtype), k = numbers(keys * narrow_, dtype), v = numbers(keys * narrow_, dtype), dout = numbers(rows * wide, dtype),
           out = numbers(rows * wide, dtype), dq = numbers(rows * wide, dtype), dk = numbers(keys * narrow_, dtype), dv = numbers(keys * narrow_, dtype);
   float *lse = calloc((size_t)(rows * c->heads + 1), sizeof *lse), *expected_lse = calloc((size_t)(rows * c->heads + 1), sizeof *lse);
-  HfAttention a = {dtype, c->sequences, c->heads, c->kv_heads, c->D, cu_q, cu_k, c->causal, 1 / sqrtf((float)c->D), c->dropout, 77, q.half, k.half, v.half,
+  HfAttention a = {dtype, c->sequences, c->heads, c->kv_heads, c->D, cu_q, cu_k, c->causal, 1 / sqrtf((float)c->D), c->dropout, {.key = 77}, q.half, k.half, v.half,
                    wide, narrow_, narrow_, wide, NULL}, w = a;
   w.dtype = HF_FLOAT32, w.q = q.wide, w.k = k.wide, w.v = v.wide;
   const HfKernels *device = emulated_table(), *cpu = hf_cpu_kernels();

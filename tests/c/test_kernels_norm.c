@@ -18,20 +18,20 @@ static void dropping(void) {
     float p = rates[r];
     int64_t n = 50021, kept = 0;
     fill_random(x, n, 1);
-    assert_int_equal(K.dropout(y, x, HF_FLOAT32, n, p, 0x123456789abcdefull), HF_OK);
+    assert_int_equal(K.dropout(y, x, HF_FLOAT32, n, p, (HfDropoutKey){0x123456789abcdefull}), HF_OK);
     for (int64_t i = 0; i < n; i++) {
       bool keep = is_kept(0x123456789abcdefull, i, p);
       kept += keep;
       assert_close(y[i], keep ? x[i] / (1 - (double)p) : 0, 2e-7, 0);
     }
     assert_true(fabs((double)kept / (double)n - (1 - p)) < 0.01);
-    K.dropout(x, x, HF_FLOAT32, n, p, 0x123456789abcdefull);
+    K.dropout(x, x, HF_FLOAT32, n, p, (HfDropoutKey){0x123456789abcdefull});
     assert_memory_equal(x, y, (size_t)n * sizeof *x);
   }
   uint16_t half[3] = {0x3f80, 0x4000, 0xc000}, out[3]; /* 1, 2, -2 in bfloat16 */
-  K.dropout(out, half, HF_BFLOAT16, 3, 0.5f, 9);
+  K.dropout(out, half, HF_BFLOAT16, 3, 0.5f, (HfDropoutKey){9});
   for (int i = 0; i < 3; i++) assert_int_equal(out[i], is_kept(9, i, 0.5f) ? half[i] + 0x80 : 0); /* doubled */
-  assert_int_equal(K.dropout(out, half, HF_INT64, 3, 0.5f, 9), HF_UNSUPPORTED);
+  assert_int_equal(K.dropout(out, half, HF_INT64, 3, 0.5f, (HfDropoutKey){9}), HF_UNSUPPORTED);
 }
 
 /* ---- forward */
@@ -42,6 +42,7 @@ typedef struct Case {
   float dropout;
 } Case;
 enum { KEY = 77 };
+static const HfDropoutKey key = {KEY}, no_key;
 static const double eps = 1e-5;
 
 static double summed(const Case *c, int64_t i) {
@@ -63,7 +64,7 @@ static bool stores_sum(const Case *c) { return c->residual || c->dropout > 0; }
 static void forward(const Case *c) {
   assert_int_equal(K.layer_norm(y, stores_sum(c) ? sum : NULL, c->centered ? mean : NULL, rstd, x, c->residual ? residual : NULL,
                                 c->has_weight ? weight : NULL, c->has_bias ? bias : NULL, HF_FLOAT32, c->N, c->C, (float)eps,
-                                c->dropout, KEY),
+                                c->dropout, key),
                    HF_OK);
 }
 
@@ -127,7 +128,7 @@ static void backward(const Case *c, float *to) {
   for (int64_t i = 0; i < c->C; i++) dweight[i] = 0.5f, dbias[i] = -0.25f;
   assert_int_equal(K.layer_norm_backward(to, c->dropout > 0 ? dx : NULL, dweight, dbias, dy, stores_sum(c) ? sum : x,
                                          c->centered ? mean : NULL, rstd, c->has_weight ? weight : NULL, HF_FLOAT32, c->N,
-                                         c->C, c->dropout, KEY),
+                                         c->C, c->dropout, key),
                    HF_OK);
 }
 
@@ -161,19 +162,19 @@ static void normalising(void) {
 static void rms_and_options(void) {
   int64_t N = 9, C = 100;
   fill_random(x, N * C, 2), fill_random(weight, C, 1), fill_random(dy, N * C, 1);
-  K.layer_norm(y, NULL, NULL, rstd, x, NULL, weight, NULL, HF_FLOAT32, N, C, 1e-6f, 0, 0);
+  K.layer_norm(y, NULL, NULL, rstd, x, NULL, weight, NULL, HF_FLOAT32, N, C, 1e-6f, 0, no_key);
   K.rms_norm(other, rstd, x, weight, HF_FLOAT32, N, C, 1e-6f);
   assert_memory_equal(other, y, (size_t)(N * C) * sizeof *y);
   memset(dweight, 0, sizeof dweight);
-  K.layer_norm_backward(dsum, NULL, dweight, NULL, dy, x, NULL, rstd, weight, HF_FLOAT32, N, C, 0, 0);
+  K.layer_norm_backward(dsum, NULL, dweight, NULL, dy, x, NULL, rstd, weight, HF_FLOAT32, N, C, 0, no_key);
   memcpy(dbias, dweight, sizeof dbias);
   memset(dweight, 0, sizeof dweight);
   K.rms_norm_backward(dx, dweight, dy, x, rstd, weight, HF_FLOAT32, N, C);
   assert_memory_equal(dx, dsum, (size_t)(N * C) * sizeof *dx);
   assert_memory_equal(dweight, dbias, (size_t)C * sizeof *dweight);
   assert_int_equal(K.rms_norm_backward(dx, NULL, dy, x, rstd, NULL, HF_FLOAT32, N, C), HF_OK);
-  assert_int_equal(K.layer_norm(y, NULL, mean, rstd, x, NULL, NULL, NULL, HF_FLOAT32, 0, C, 1e-6f, 0, 0), HF_OK);
-  assert_int_equal(K.layer_norm_backward(dsum, NULL, dweight, dbias, dy, x, mean, rstd, NULL, HF_FLOAT32, 0, C, 0, 0), HF_OK);
+  assert_int_equal(K.layer_norm(y, NULL, mean, rstd, x, NULL, NULL, NULL, HF_FLOAT32, 0, C, 1e-6f, 0, no_key), HF_OK);
+  assert_int_equal(K.layer_norm_backward(dsum, NULL, dweight, dbias, dy, x, mean, rstd, NULL, HF_FLOAT32, 0, C, 0, no_key), HF_OK);
 }
 
 /* bfloat16 and float16 rows give the float32 result of their rounded inputs. */
@@ -187,13 +188,13 @@ static void half_rows(void) {
     fill_random(x, n, 1), fill_random(residual, n, 1), fill_random(dy, n, 1), fill_random(weight, C, 1), fill_random(bias, C, 1);
     K.cast(hx, halves[h], x, HF_FLOAT32, &l), K.cast(hr, halves[h], residual, HF_FLOAT32, &l), K.cast(hd, halves[h], dy, HF_FLOAT32, &l);
     K.cast(x, HF_FLOAT32, hx, halves[h], &l), K.cast(residual, HF_FLOAT32, hr, halves[h], &l), K.cast(dy, HF_FLOAT32, hd, halves[h], &l);
-    assert_int_equal(K.layer_norm(hy, hs, mean, rstd, hx, hr, weight, bias, halves[h], N, C, (float)eps, 0.2f, KEY), HF_OK);
-    K.layer_norm(y, sum, mean, rstd, x, residual, weight, bias, HF_FLOAT32, N, C, (float)eps, 0.2f, KEY);
+    assert_int_equal(K.layer_norm(hy, hs, mean, rstd, hx, hr, weight, bias, halves[h], N, C, (float)eps, 0.2f, key), HF_OK);
+    K.layer_norm(y, sum, mean, rstd, x, residual, weight, bias, HF_FLOAT32, N, C, (float)eps, 0.2f, key);
     K.cast(other, HF_FLOAT32, hy, halves[h], &l);
     for (int64_t i = 0; i < n; i++) assert_close(other[i], y[i], 2 * step, 2 * step);
     memset(dweight, 0, sizeof dweight), memset(dbias, 0, sizeof dbias);
-    assert_int_equal(K.layer_norm_backward(hd, hr, dweight, dbias, hd, hs, mean, rstd, weight, halves[h], N, C, 0.2f, KEY), HF_OK);
-    K.layer_norm_backward(dsum, dx, bias, bias, dy, sum, mean, rstd, weight, HF_FLOAT32, N, C, 0.2f, KEY);
+    assert_int_equal(K.layer_norm_backward(hd, hr, dweight, dbias, hd, hs, mean, rstd, weight, halves[h], N, C, 0.2f, key), HF_OK);
+    K.layer_norm_backward(dsum, dx, bias, bias, dy, sum, mean, rstd, weight, HF_FLOAT32, N, C, 0.2f, key);
     K.cast(other, HF_FLOAT32, hr, halves[h], &l);
     for (int64_t i = 0; i < n; i++) assert_close(other[i], dx[i], 4 * step, 6 * step);
   }

@@ -328,7 +328,7 @@ static void open_case(Buffers *b, const Case *c) {
   b->out = random_floats(b->out_size), b->lse = random_floats(rows * c->heads), b->dout = random_floats(b->out_size);
   b->dq = random_floats(b->q_size), b->dk = random_floats(b->kv_size), b->dv = random_floats(b->kv_size);
   b->a = (HfAttention){HF_FLOAT32, c->sequences, c->heads, c->kv_heads, c->head_dim, b->cu_q, b->cu_k, c->causal, 1 / sqrtf((float)c->head_dim),
-                       c->dropout, 0x123456789abcdefull, b->q, b->k, b->v, q_stride, kv_stride, kv_stride, q_stride};
+                       c->dropout, {.key = 0x123456789abcdefull}, b->q, b->k, b->v, q_stride, kv_stride, kv_stride, q_stride};
 }
 
 static void close_case(Buffers *b) {
@@ -352,7 +352,7 @@ static int64_t plain_row(const HfAttention *a, int64_t s, int64_t i, int64_t h, 
     for (int64_t d = 0; d < a->head_dim; d++) score += (double)q[d] * k[d];
     sum += p[j] = exp(score * a->scale);
     uint64_t counter = ((uint64_t)(row * a->heads + h) << 20) + (uint64_t)j;
-    factor[j] = a->dropout == 0 ? 1 : hf_counter_uniform(a->dropout_key, counter) >= a->dropout ? 1 / (1 - (double)a->dropout) : 0;
+    factor[j] = a->dropout == 0 ? 1 : hf_counter_uniform(a->dropout_key.key, counter) >= a->dropout ? 1 / (1 - (double)a->dropout) : 0;
   }
   for (int64_t j = 0; j < n; j++) p[j] /= sum;
   *lse = log(sum);

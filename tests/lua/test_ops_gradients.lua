@@ -276,7 +276,7 @@ check("kl_div", { make { 3, 4 }, make({ 3, 4 }, 0.2, 1) }, function(x, y) return
 
 -- ---- nothing may be left out
 local without_gradient = {}
-for name in ([[tensor tensor_ core cuda device is_tensor no_grad enable_grad is_grad_enabled set_grad_enabled custom_op checkpoint step
+for name in ([[tensor tensor_ core cuda device is_tensor no_grad enable_grad is_grad_enabled set_grad_enabled custom_op checkpoint step graph
   backward detach zeros ones empty full zeros_like ones_like empty_like full_like arange linspace eye float half bfloat16 long int byte bool
   cpu cuda eq ne lt le gt ge any all argmax argmin argsort sign floor ceil round trunc nonzero one_hot unique bincount
   logical_and logical_or logical_xor logical_not isnan isinf isfinite floor_divide allclose equal

@@ -5,6 +5,7 @@
  */
 #ifndef HF_EMULATION_H
 #define HF_EMULATION_H
+#include <functional>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,9 +70,11 @@ template <class T> T atomicCAS(T *at, T expected, T value) { T old = *at; if (ol
 
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 
-/* ---- the runtime (runtime.cpp) */
+/* ---- the runtime (runtime.cpp, graphs.cpp) */
 enum cudaError_t {
-  cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100
+  cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100,
+  cudaErrorInvalidResourceHandle = 400, cudaErrorIllegalState = 401, cudaErrorStreamCaptureUnsupported = 900, cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorCapturedEvent = 907
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 typedef struct HfEmulatedStream *cudaStream_t;
@@ -89,14 +92,42 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
 const char *cudaGetErrorString(cudaError_t error);
 static inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned) { return *s = 0, cudaSuccess; }
-static inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-static inline cudaError_t cudaDeviceSynchronize(void) { return cudaSuccess; }
-static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned) { return *e = 0, cudaSuccess; }
-static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-static inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-static inline cudaError_t cudaPeekAtLastError(void) { return cudaSuccess; }
-static inline cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags);
+cudaError_t cudaStreamSynchronize(cudaStream_t s);
+cudaError_t cudaDeviceSynchronize(void);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s);
+cudaError_t cudaEventSynchronize(cudaEvent_t e);
+cudaError_t cudaPeekAtLastError(void);
+cudaError_t cudaGetLastError(void);
+
+/* ---- capture: what is queued on the stream is kept in place of being done, and what waits for it fails as on a device */
+typedef struct HfEmulatedGraph *cudaGraph_t;
+typedef struct HfEmulatedExec *cudaGraphExec_t;
+typedef struct HfEmulatedNode *cudaGraphNode_t;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out);
+cudaError_t cudaGraphGetNodes(cudaGraph_t g, cudaGraphNode_t *nodes, size_t *count); /* nodes NULL: the count alone */
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long flags = 0);
+cudaError_t cudaGraphDestroy(cudaGraph_t g);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e);
+
+/* Does this work at once, or keeps it for the launches of the graph that the stream is recording. Everything that stands in for
+ * work on the device goes through it. */
+typedef std::function<void()> HfEmulatedWork;
+bool hf_emulated_is_capturing(cudaStream_t s);
+void hf_emulated_keep(cudaStream_t s, HfEmulatedWork work);
+template <class F> void hf_emulated_submit(cudaStream_t s, F work) {
+  if (hf_emulated_is_capturing(s)) hf_emulated_keep(s, HfEmulatedWork(work));
+  else work();
+}
+/* For runtime.cpp: an error that stays until it is read; what a call that CUDA forbids during a capture comes to. */
+cudaError_t hf_emulated_fail(cudaError_t error);
+cudaError_t hf_emulated_forbidden(cudaStream_t s); /* cudaSuccess when s does not capture */
+cudaError_t hf_emulated_unsafe(void);              /* of calls that only a relaxed capture allows */
+bool hf_emulated_is_replaying(void);
 
 /* Host code that stands in for a library call on the device: opens the region while it lives. */
 struct HfDeviceAccess {
@@ -113,12 +144,17 @@ template <class... A> void hf_check_arguments(const char *kernel, const A &...a)
   (void)unused;
 }
 
-#define HF_LAUNCH(kernel, grid, block, shared, stream, ...)                                          \
-  do {                                                                                               \
-    hf_check_arguments(#kernel, __VA_ARGS__);                                                        \
-    auto hf_body = [&] { kernel(__VA_ARGS__); };                                                     \
-    hf_emulate([](void *c) { (*(decltype(hf_body) *)c)(); }, &hf_body, grid, block, shared, #kernel); \
-  } while (0)
+/* Arguments are copied when the kernel is queued, as on a device; each thread gets them from there. */
+template <class Call, class... A>
+void hf_emulated_launch(const char *name, Call call, dim3 grid, dim3 block, size_t shared, cudaStream_t stream, A... a) {
+  hf_emulated_submit(stream, [=] {
+    hf_check_arguments(name, a...);
+    auto body = [&] { call(a...); };
+    hf_emulate([](void *c) { (*(decltype(body) *)c)(); }, &body, grid, block, shared, name);
+  });
+}
+#define HF_LAUNCH(kernel, grid, block, shared, stream, ...) \
+  hf_emulated_launch(#kernel, [](auto... hf_a) { kernel(hf_a...); }, grid, block, shared, stream, __VA_ARGS__)
 #define HF_ALLOW_SHARED(kernel, bytes) ((void)0)
 #define HF_DYNAMIC_SHARED(T, name) T *name = (T *)hf_emulated_shared()
 

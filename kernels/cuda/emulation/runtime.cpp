@@ -42,12 +42,20 @@ HfDeviceAccess::~HfDeviceAccess() {
   if (!--region.open) protect(PROT_NONE);
 }
 
+/* Does p lie in a block that is not free? */
+static bool is_used(const void *p) {
+  size_t at = (size_t)((const char *)p - region.base);
+  int low = 0, high = region.count; /* the last block that starts at or before it */
+  while (high - low > 1) (region.blocks[(low + high) / 2].start <= at ? low : high) = (low + high) / 2;
+  return region.blocks[low].used;
+}
+
 static bool is_inside(const void *p) { return (const char *)p >= region.base && (const char *)p < region.base + region.size; }
 
 void hf_emulated_check_pointer(const void *p, const char *kernel) {
-  if (!region.base || !region.guarded || !p || is_inside(p)) return;
-  fprintf(stderr, "emulation: %s was given the host pointer %p\n", kernel, p);
-  abort();
+  if (!region.base || !region.guarded || !p) return;
+  if (!is_inside(p)) fprintf(stderr, "emulation: %s was given the host pointer %p\n", kernel, p), abort();
+  if (hf_emulated_is_replaying() && !is_used(p)) fprintf(stderr, "emulation: a graph's %s uses memory that was freed\n", kernel), abort();
 }
 
 static void insert_block(int at, Block b) {
@@ -57,6 +65,7 @@ static void insert_block(int at, Block b) {
 }
 
 cudaError_t cudaMalloc(void **out, size_t bytes) {
+  if (hf_emulated_unsafe() != cudaSuccess) return cudaErrorStreamCaptureUnsupported;
   if (!region.base) make_region();
   bytes = (bytes + PAGE - 1) / PAGE * PAGE;
   for (int i = 0; i < region.count; i++) {
@@ -76,7 +85,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     memset(*out, 0xff, bytes); /* NaN */
     return cudaSuccess;
   }
-  return cudaErrorMemoryAllocation;
+  return hf_emulated_fail(cudaErrorMemoryAllocation);
 }
 
 static void join(int i) {
@@ -86,8 +95,13 @@ static void join(int i) {
 }
 
 cudaError_t cudaFree(void *bytes) {
+  if (hf_emulated_unsafe() != cudaSuccess) return cudaErrorStreamCaptureUnsupported;
   for (int i = 0; i < region.count; i++) {
     if (!region.blocks[i].used || region.base + region.blocks[i].start != bytes) continue;
+    {
+      HfDeviceAccess access;
+      memset(bytes, 0xff, region.blocks[i].size); /* whoever still reads it reads NaN */
+    }
     region.blocks[i].used = false;
     region.used -= region.blocks[i].size;
     join(i);
@@ -110,19 +124,45 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMallocHost(void **out, size_t bytes) { return (*out = malloc(bytes)) ? cudaSuccess : cudaErrorMemoryAllocation; }
+static struct {
+  const char *start;
+  size_t size;
+} pinned[64];
+static int pinned_count;
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-  if (kind != cudaMemcpyDeviceToHost) hf_emulated_check_pointer(to, "cudaMemcpyAsync");
-  if (kind != cudaMemcpyHostToDevice) hf_emulated_check_pointer(from, "cudaMemcpyAsync");
-  HfDeviceAccess access;
-  return memcpy(to, from, bytes), cudaSuccess;
+cudaError_t cudaMallocHost(void **out, size_t bytes) {
+  if (hf_emulated_unsafe() != cudaSuccess) return cudaErrorStreamCaptureUnsupported;
+  if (pinned_count == 64 || !(*out = malloc(bytes))) return hf_emulated_fail(cudaErrorMemoryAllocation);
+  pinned[pinned_count].start = (const char *)*out, pinned[pinned_count++].size = bytes;
+  return cudaSuccess;
 }
 
-cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t) {
-  hf_emulated_check_pointer(to, "cudaMemsetAsync");
-  HfDeviceAccess access;
-  return memset(to, value, bytes), cudaSuccess;
+static bool is_pinned(const void *p) {
+  for (int i = 0; i < pinned_count; i++)
+    if ((const char *)p >= pinned[i].start && (const char *)p < pinned[i].start + pinned[i].size) return true;
+  return false;
+}
+
+/* A copy that goes by way of the driver's own buffers has no place in a graph. */
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  const void *host = kind == cudaMemcpyHostToDevice ? from : kind == cudaMemcpyDeviceToHost ? to : nullptr;
+  if (host && !is_pinned(host) && hf_emulated_forbidden(stream) != cudaSuccess) return cudaErrorStreamCaptureUnsupported;
+  hf_emulated_submit(stream, [=] {
+    if (kind != cudaMemcpyDeviceToHost) hf_emulated_check_pointer(to, "cudaMemcpyAsync");
+    if (kind != cudaMemcpyHostToDevice) hf_emulated_check_pointer(from, "cudaMemcpyAsync");
+    HfDeviceAccess access;
+    memcpy(to, from, bytes);
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream) {
+  hf_emulated_submit(stream, [=] {
+    hf_emulated_check_pointer(to, "cudaMemsetAsync");
+    HfDeviceAccess access;
+    memset(to, value, bytes);
+  });
+  return cudaSuccess;
 }
 
 const char *cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "emulated error"; }
