@@ -288,6 +288,16 @@ int64_t hf_kv_cache_length(const HfKvCache *cache, int64_t row) {
   return cache->layers && cache->slot[row] < slots_of(&cache->layer[0]) ? cache->layer[0].length[cache->slot[row]] : 0;
 }
 
+void hf_kv_cache_cut(HfKvCache *cache, const int64_t *length) {
+  for (int64_t i = 0; i < cache->layers; i++)
+    for (int64_t b = 0; b < cache->rows; b++) {
+      if (cache->slot[b] >= slots_of(&cache->layer[i])) continue;
+      int32_t *held = &cache->layer[i].length[cache->slot[b]];
+      if (*held > length[b]) *held = (int32_t)length[b];
+    }
+  cache->step.count = 0; /* the device may have another table */
+}
+
 void hf_kv_cache_drop(HfKvCache *cache, int64_t count) {
   for (int64_t i = 0; i < cache->layers; i++)
     for (int64_t s = 0; s < slots_of(&cache->layer[i]); s++) {

@@ -55,6 +55,8 @@ int64_t hf_kv_cache_room(const HfKvCache *cache);
 
 /* Tokens of a row in the first layer. */
 int64_t hf_kv_cache_length(const HfKvCache *cache, int64_t row);
+/* Takes away what every row has, in any layer, beyond length[row] tokens; also what the host took for done and the device did not do. */
+void hf_kv_cache_cut(HfKvCache *cache, const int64_t *length);
 /* Takes the last `count` tokens of every row away (no more than there are). */
 void hf_kv_cache_drop(HfKvCache *cache, int64_t count);
 

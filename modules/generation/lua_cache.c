@@ -3,7 +3,7 @@
  *   cache:attend(layer, q, k, v, plan, scale) -> (N, heads, D)     -- layer from 0; plan of pack_plan: the new real tokens
  *   cache:reserve(tokens[, fixed]), cache:room(), cache:advance()  -- for steps that are replayed; see cache.h
  *   cache:reorder({0, 0, 2})                                       -- row i goes on from what row index[i] was, counted from 0
- *   cache:length(row), cache:rows(), cache:drop(count)
+ *   cache:length(row), cache:rows(), cache:drop(count), cache:cut({lengths})
  */
 #include "cache.h"
 #include "lua_aux_tensor.h"
@@ -55,19 +55,36 @@ static int cache_attend(lua_State *L) {
   return hfL_run(L, run_attend, &a, &err) ? 1 : hfL_raise(L, &err);
 }
 
+/* Reads the sequence of whole numbers at 2 into a new userdata at the top; *count of them, at least one. */
+static int64_t *check_numbers(lua_State *L, const char *what, lua_Integer *count) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  *count = luaL_len(L, 2);
+  if (*count < 1) hfL_errorf(L, "cache: %s: expected at least one row", what);
+  int64_t *numbers = lua_newuserdatauv(L, (size_t)*count * sizeof *numbers, 0);
+  for (lua_Integer i = 0; i < *count; i++) {
+    lua_geti(L, 2, i + 1);
+    numbers[i] = luaL_checkinteger(L, -1);
+    lua_pop(L, 1);
+  }
+  return numbers;
+}
+
 static int cache_reorder(lua_State *L) {
   HfError err;
   HfKvCache *cache = check_cache(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  lua_Integer rows = luaL_len(L, 2);
-  if (rows < 1) hfL_errorf(L, "cache: reorder: expected at least one row");
-  int64_t *index = lua_newuserdatauv(L, (size_t)rows * sizeof *index, 0);
-  for (lua_Integer i = 0; i < rows; i++) {
-    lua_geti(L, 2, i + 1);
-    index[i] = luaL_checkinteger(L, -1);
-    lua_pop(L, 1);
-  }
+  lua_Integer rows;
+  const int64_t *index = check_numbers(L, "reorder", &rows);
   return hf_kv_cache_reorder(cache, index, rows, &err) ? 0 : hfL_raise(L, &err);
+}
+
+static int cache_cut(lua_State *L) {
+  HfKvCache *cache = check_cache(L);
+  lua_Integer rows;
+  const int64_t *length = check_numbers(L, "cut", &rows);
+  if (rows != cache->rows) hfL_errorf(L, "cache: cut: expected %lld lengths, found %lld", (long long)cache->rows, (long long)rows);
+  for (lua_Integer i = 0; i < rows; i++)
+    if (length[i] < 0) hfL_errorf(L, "cache: cut: expected lengths of at least 0, found %lld", (long long)length[i]);
+  return hf_kv_cache_cut(cache, length), 0;
 }
 
 static int cache_length(lua_State *L) {
@@ -101,7 +118,7 @@ static int cache_advance(lua_State *L) {
 
 void hfL_open_cache(lua_State *L) {
   static const luaL_Reg methods[] = {{"attend", cache_attend}, {"reorder", cache_reorder}, {"length", cache_length}, {"rows", cache_rows},
-                                     {"drop", cache_drop}, {"reserve", cache_reserve}, {"room", cache_room}, {"advance", cache_advance}, {"__gc", cache_gc}, {NULL, NULL}};
+                                     {"drop", cache_drop}, {"cut", cache_cut}, {"reserve", cache_reserve}, {"room", cache_room}, {"advance", cache_advance}, {"__gc", cache_gc}, {NULL, NULL}};
   hfL_newclass(L, HFL_CACHE, methods);
   lua_pop(L, 1);
   lua_pushcfunction(L, cache_new);

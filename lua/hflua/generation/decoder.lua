@@ -93,7 +93,7 @@ end
 --- Logits (rows, V) of what follows the prompts `ids` (rows, length), as the model gives them; room is made for `most` columns.
 function Decoder:first(ids, most)
   check_length(self, ids.shape[2])
-  self.cache:reserve(math.min(most, MOST_RESERVED))
+  self.cache:reserve(math.min(most, MOST_RESERVED), true)
   return copies_of(self, first_step(self, ids))
 end
 
@@ -106,11 +106,11 @@ end
 --- Has the model a position for one more token?
 function Decoder:has_position() return not self.limit or self.cache:get_seq_length() < self.limit end
 
+--- Error where it has none.
+function Decoder:check_position() check_length(self, self.cache:get_seq_length() + 1) end
+
 --- Logits (rows, V) behind one more token in each row: ids and positions (rows, 1) on the model's device.
-function Decoder:next(ids, positions)
-  check_length(self, self.cache:get_seq_length() + 1)
-  return forward(self, ids, nil, positions)
-end
+function Decoder:next(ids, positions) return forward(self, ids, nil, positions) end
 
 --- Row i goes on from what row index[i] was (counted from 0).
 function Decoder:reorder(index)

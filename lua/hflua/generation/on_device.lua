@@ -46,9 +46,45 @@ local function check_tokens(tokens)
   end
 end
 
+-- Fewer columns than this are computed before a graph of the step would pay.
+local WORTH_A_GRAPH = 16
+local WARMUP = 2
+
+-- A function that computes and chooses one column more. After some steps the next one is recorded as a graph, and launched again until
+-- the cache must grow; where it cannot be recorded, the model is called each time.
+local function new_step(job, state)
+  local decoder, cache = job.decoder, job.decoder.cache
+  local function run() tensor.step(function() core.choose(decoder:next(state.input, state.position), state) end) end
+  local graph = job.max_length - job.length >= WORTH_A_GRAPH and tensor.graph(run, { warmup = 0 }) or nil
+  local steps = 0 -- since the cache last grew
+
+  local function record()
+    local undo = cache:mark()
+    local recorded, why = pcall(graph)
+    if recorded then return end
+    if not tostring(why):find("graph: the function", 1, true) then error(why, 0) end
+    undo()
+    graph = nil
+    run()
+  end
+
+  return function()
+    decoder:check_position()
+    if graph and not cache:has_room() then
+      graph:reset()
+      steps = 0
+    end
+    steps = steps + 1
+    if not graph or steps <= WARMUP then return run() end
+    if not graph:is_recorded() then return record() end
+    graph()
+    cache:advance()
+  end
+end
+
 -- The device's side: prompt() and next() queue a column each and give what reads it.
 local function new_device_side(job)
-  local decoder, state, columns = job.decoder, nil, job.length
+  local decoder, state, step, columns = job.decoder, nil, nil, job.length
   local side = {}
 
   local function queued()
@@ -62,11 +98,12 @@ local function new_device_side(job)
       state = new_state(job, logits.device)
       core.choose(logits, state)
     end)
+    step = new_step(job, state)
     return queued()
   end
 
   function side.next()
-    tensor.no_grad(tensor.step, function() core.choose(decoder:next(state.input, state.position), state) end)
+    tensor.no_grad(step)
     return queued()
   end
 

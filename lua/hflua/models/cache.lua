@@ -42,7 +42,7 @@ function DynamicCache:attention(q, k, v, layout, o)
   if plan.queries ~= plan.tokens then return attention_of_whole(self, q, k, v, layout, o) end
   if not self.engine then
     self.engine = core.cache(layout.B)
-    self.engine:reserve(self.reserved or 0)
+    self.engine:reserve(self.reserved or 0, self.fixed)
   end
   local out = self.engine:attend(o.layer - 1, q, k, v, plan, o.scale or q.shape[3] ^ -0.5)
   if o.layer == 1 then self.columns = self.columns + layout.T end
@@ -67,8 +67,27 @@ end
 
 --- Makes room for `columns` columns at once. `fixed`: what a step queues on the device stays right until they are full.
 function DynamicCache:reserve(columns, fixed)
-  self.reserved = math.max(columns, self.reserved or 0)
+  self.reserved, self.fixed = math.max(columns, self.reserved or 0), fixed
   if self.engine then self.engine:reserve(self.reserved, fixed) end
+end
+
+--- The device has computed one more column by itself, as it did the last one: launched again.
+function DynamicCache:advance()
+  self.engine:advance()
+  self.columns = self.columns + 1
+end
+
+--- Is there room for one more column without moving what is held?
+function DynamicCache:has_room() return self.engine ~= nil and self.engine:room() > 0 end
+
+--- A function that takes the cache back to what it is now, whatever was added behind.
+function DynamicCache:mark()
+  local columns, lengths = self.columns, {}
+  for row = 1, self.engine:rows() do lengths[row] = self.engine:length(row - 1) end
+  return function()
+    self.engine:cut(lengths)
+    self.columns = columns
+  end
 end
 
 --- Keeps the first `columns` columns; a negative number takes that many away.
