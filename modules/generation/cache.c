@@ -220,13 +220,21 @@ HfTensor *hf_kv_cache_attend(HfKvCache *cache, int64_t layer, HfTensor *q, HfTen
 
 /* ---- rows */
 
+/* At least this many slots in every layer that has tokens. */
+static bool want_slots(HfKvCache *cache, int64_t slots, HfError *err) {
+  for (int64_t i = 0; i < cache->layers; i++) {
+    HfKvLayer *l = &cache->layer[i];
+    if (l->k && !want_room(l, slots, capacity_of(l), l->k->shape + 2, l->k->dtype, hf_tensor_device(l->k), err)) return false;
+  }
+  return true;
+}
+
 /* Copies slot `from` of every layer into slot `to`. */
 static bool copy_slot(HfKvCache *cache, int32_t from, int32_t to, HfError *err) {
   for (int64_t i = 0; i < cache->layers; i++) {
     HfKvLayer *l = &cache->layer[i];
     if (from >= slots_of(l)) continue;
     int32_t length = l->length[from];
-    if (!want_room(l, to + 1, capacity_of(l), l->k->shape + 2, l->k->dtype, hf_tensor_device(l->k), err)) return false;
     if (!copy_tokens(l->k, to, l->k, from, length, err) || !copy_tokens(l->v, to, l->v, from, length, err)) return false;
     l->length[to] = length;
   }
@@ -257,7 +265,7 @@ bool hf_kv_cache_reorder(HfKvCache *cache, const int64_t *index, int64_t rows, H
       return hf_error_set(err, "cache: reorder: expected rows below %" PRId64 ", found %" PRId64, cache->rows, index[i]);
   int32_t *slot = hf_malloc((size_t)rows * sizeof *slot, "cache", err);
   bool *taken = slot ? hf_calloc((size_t)(slots + rows), "cache", err) : NULL;
-  bool ok = taken && assign_slots(cache, slot, taken, index, rows, err);
+  bool ok = taken && want_slots(cache, rows, err) && assign_slots(cache, slot, taken, index, rows, err);
   hf_free(taken);
   if (!ok) return hf_free(slot), false;
   hf_free(cache->slot);
