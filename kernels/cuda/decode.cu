@@ -11,9 +11,8 @@ template <class T> __global__ void put_kernel(T *k_cache, T *v_cache, const T *k
 }
 
 static HfStatus cache_put(void *k_cache, void *v_cache, const void *k, const void *v, HfDtype dtype, const int32_t *place, int64_t N, int64_t width, int64_t k_stride, int64_t v_stride) {
-  if (!hf_is_float(dtype)) return HF_UNSUPPORTED;
-  HF_SIZE_SWITCH(hf_element_size(dtype), HF_LAUNCH(put_kernel<T>, hf_grid(N * width), HF_BLOCK, 0, hf_cuda_stream(), (T *)k_cache, (T *)v_cache,
-                                                   (const T *)k, (const T *)v, place, N, width, k_stride, v_stride))
+  HF_FLOAT_SWITCH(dtype, HF_LAUNCH(put_kernel<T>, hf_grid(N * width), HF_BLOCK, 0, hf_cuda_stream(), (T *)k_cache, (T *)v_cache, (const T *)k, (const T *)v, place, N,
+                                   width, k_stride, v_stride))
   return hf_cuda_status();
 }
 

@@ -28,10 +28,6 @@ static __device__ __forceinline__ uint64_t order_of(float x, int token) {
   if (bits == 0x80000000u) bits = 0;
   return (uint64_t)(bits >> 31 ? ~bits : bits | 0x80000000u) << 32 | (uint32_t)token;
 }
-static __device__ __forceinline__ float score_of(uint64_t order) {
-  uint32_t key = (uint32_t)(order >> 32);
-  return hf_from_bits(key >> 31 ? key & 0x7fffffffu : ~key);
-}
 
 /* What a token weighs: 1, or its chance relative to the largest score's, in whole numbers of 2^-40; nothing below `from`. */
 struct Weight {
@@ -177,7 +173,7 @@ template <class T> static __device__ Choice race(const Scores<T> &s, const HfSam
   return best_of_block(best);
 }
 
-template <class T> __global__ void choose_kernel(int64_t *out, const T *logits, int64_t rows, int V, int64_t ld, HfSampling rules) {
+template <class T> __global__ void __launch_bounds__(THREADS_MAX) choose_kernel(int64_t *out, const T *logits, int64_t rows, int V, int64_t ld, HfSampling rules) {
   __shared__ Gathered gathered;
   HF_EACH_ROW(row, rows) {
     Scores<T> s = {logits + row * ld, rules.draw ? rules.temperature : 1.0f, nullptr, nullptr, V};

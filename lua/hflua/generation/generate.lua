@@ -171,7 +171,7 @@ end
 -- Room for all tokens: (rows * copies, max_length), padding behind the prompt.
 local function room(ids, copies, max_length, fill)
   local rows, prompt = ids.shape[1] * copies, ids.shape[2]
-  local all = tensor.full({ rows, max_length }, fill or 0, { dtype = "int64" })
+  local all = tensor.full({ rows, max_length }, fill or 0, { dtype = "int64", device = "cpu" })
   all:narrow(1, 0, prompt):copy_(ids:repeat_interleave(copies, 0))
   return all
 end

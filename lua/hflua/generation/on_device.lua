@@ -50,13 +50,17 @@ end
 local WORTH_A_GRAPH = 16
 local WARMUP = 2
 
--- A function that computes and chooses one column more. After some steps the next one is recorded as a graph, and launched again until
--- the cache must grow; where it cannot be recorded, the model is called each time.
+-- Computes and chooses one column more: step.next(). After some steps the next one is recorded as a graph, and launched again until the
+-- cache must grow; where it cannot be recorded, the model is called each time. step.close() gives the graph's memory back.
 local function new_step(job, state)
-  local decoder, cache = job.decoder, job.decoder.cache
+  local decoder, cache, step = job.decoder, job.decoder.cache, {}
   local function run() tensor.step(function() core.choose(decoder:next(state.input, state.position), state) end) end
   local graph = job.max_length - job.length >= WORTH_A_GRAPH and tensor.graph(run, { warmup = 0 }) or nil
   local steps = 0 -- since the cache last grew
+
+  function step.close()
+    if graph then graph:reset() end
+  end
 
   local function record()
     local undo = cache:mark()
@@ -68,10 +72,10 @@ local function new_step(job, state)
     run()
   end
 
-  return function()
+  function step.next()
     decoder:check_position()
-    if graph and not cache:has_room() then
-      graph:reset()
+    if not cache:has_room() then
+      step.close()
       steps = 0
     end
     steps = steps + 1
@@ -80,6 +84,8 @@ local function new_step(job, state)
     graph()
     cache:advance()
   end
+
+  return step
 end
 
 -- The device's side: prompt() and next() queue a column each and give what reads it.
@@ -103,7 +109,7 @@ local function new_device_side(job)
   end
 
   function side.next()
-    tensor.no_grad(step)
+    tensor.no_grad(step.next)
     return queued()
   end
 
@@ -111,11 +117,15 @@ local function new_device_side(job)
   function side.set_done(unfinished)
     local done = {}
     for row, open in ipairs(unfinished) do done[row] = not open end
-    state.done:copy_(tensor.tensor(done, { dtype = "bool" }))
+    state.done:copy_(tensor.tensor(done, { dtype = "bool", device = "cpu" }))
   end
 
   -- Takes back what was queued behind `length` columns.
-  function side.finish(length) decoder.cache:crop(length - 1) end
+  function side.finish(length)
+    step.close()
+    decoder.cache:crop(length - 1)
+    decoder.cache:reserve(0)
+  end
 
   return side
 end
@@ -130,7 +140,7 @@ function on_device.run(job)
     local ahead = not job.reads_each_step and length + 1 < job.max_length and job.decoder:has_position() and side.next() or nil
     local tokens = read()
     check_tokens(tokens)
-    ids:narrow(1, length, 1):copy_(whole_numbers(tokens):unsqueeze(1))
+    ids:narrow(1, length, 1):copy_(whole_numbers(tokens, "cpu"):unsqueeze(1))
     length = length + 1
     more = sample.mark(unfinished, stopping.apply(job.criteria, ids:narrow(1, 0, length)))
     if job.streamer then job.streamer:put(tokens) end
