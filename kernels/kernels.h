@@ -99,7 +99,37 @@ typedef struct HfAttention {
   const void *q, *k, *v;
   int64_t q_stride, k_stride, v_stride, out_stride;
   const int32_t *key_count; /* NULL: keys end where the next sequence's begin */
+  /* NULL, or with key_count and one query a sequence: first rows and numbers of keys (2, sequences) in the device's memory. A device
+   * reads them in place of cu_k and key_count, so that what it queued can run again when they have grown; most_keys bounds them. */
+  const int32_t *device_keys;
+  int64_t most_keys;
 } HfAttention;
+
+/* How the next token is chosen from a row of logits; in this order, each off at the value in brackets. The rules are those of
+ * transformers' processors of the same names. */
+typedef struct HfSampling {
+  float repetition_penalty;             /* [1] of the tokens in `ids` */
+  float temperature;                    /* [1] logits are divided by it */
+  int64_t top_k;                        /* [0] scores below the k-th largest are out; its equals stay */
+  float top_p;                          /* [1] the least likely tokens whose chances sum to 1 - top_p at most are out; of equals the first go first */
+  float min_p;                          /* [0] tokens less likely than min_p times the likeliest one are out */
+  bool draw;                            /* false: the largest score, the first of equals, is chosen; NaN counts as largest */
+  uint64_t key;                         /* of the draw: token t of `row` has the number (*column * rows + row) * V + t */
+  const int64_t *ids, *starts, *column; /* ids (rows, ids_stride) of which columns starts[row] (NULL: 0) .. *column - 1 are filled */
+  int64_t ids_stride;
+} HfSampling;
+
+/* What generation keeps of its rows on the device; `columns` is how many ids a row has room for. */
+typedef struct HfDecoding {
+  int64_t rows, columns;
+  int64_t *ids;       /* (rows, columns) */
+  int64_t *column;    /* (1): filled columns */
+  int64_t *input;     /* (rows): the model's next input */
+  int64_t *position;  /* (rows): its position */
+  uint8_t *done;      /* (rows): 1 where a row has ended and gets `pad` */
+  const int64_t *end; /* (ends): tokens that end a row */
+  int64_t ends, pad;
+} HfDecoding;
 
 /* One parameter of a multi-tensor optimizer step; all float32, n elements, updated in place. */
 typedef struct HfAdamParameter {
@@ -218,6 +248,20 @@ typedef struct HfKernels {
   HfStatus (*attention)(void *out, float *lse, const HfAttention *a);
   /* dq, dk, dv with the strides of q, k, v and written (not added to) for every row */
   HfStatus (*attention_backward)(void *dq, void *dk, void *dv, const void *dout, const void *out, const float *lse, const HfAttention *a);
+
+  /* ---- a cache of keys and values (any rows, width): row i of k and v (N, width), rows k_stride and v_stride apart, becomes row
+   * place[i] of each cache; place (N) and x are in the device's memory */
+  HfStatus (*cache_put)(void *k_cache, void *v_cache, const void *k, const void *v, HfDtype dtype, const int32_t *place, int64_t N, int64_t width, int64_t k_stride, int64_t v_stride);
+  HfStatus (*advance)(int32_t *x, int64_t n); /* x += 1 */
+  bool wide_cache; /* 16-bit keys and values are attended to faster when they are kept as float32 */
+
+  /* ---- choosing tokens; both NULL where generation does it on the host, with PyTorch's draws */
+  /* token (rows) from logits (rows, V), rows ld apart; -1 where the draw finds NaN, inf or no possible token. Chances are summed as
+   * integers and ties broken by token, so that no order of work shows */
+  HfStatus (*sample)(int64_t *token, const void *logits, HfDtype dtype, int64_t rows, int64_t V, int64_t ld, const HfSampling *s);
+  /* Each row's token (pad where it is done) goes to its next column and becomes the input (-1: 0), its position grows by 1, an end token
+   * makes it done; *column grows by 1. Nothing happens when ids are full */
+  HfStatus (*append_tokens)(const HfDecoding *t, const int64_t *token);
 
   /* ---- rotary positions, in place on x (N, heads, D): pairs (i, i + D/2); cosine and sine (N, D/2); inverse turns back */
   HfStatus (*rotary)(void *x, HfDtype dtype, const float *cosine, const float *sine, int64_t N, int64_t heads, int64_t D, int64_t row_stride, bool inverse);

@@ -266,7 +266,7 @@ static bool is_served(const HfAttention *a) {
 static HfStatus attention(void *out, float *lse, const HfAttention *a) {
   HfStatus status;
   if (!is_served(a)) return HF_UNSUPPORTED;
-  if (hf_attention_mma(out, lse, a, &status)) return status;
+  if (hf_attention_few(out, lse, a, &status) || hf_attention_mma(out, lse, a, &status)) return status;
   HF_FLOAT_SWITCH(a->dtype, PER_SWITCH(a->head_dim, return (forward<T, PER>((T *)out, lse, a))))
 }
 

@@ -55,6 +55,8 @@ static inline int32_t hf_key_count(const HfAttention *a, int64_t b) { return a->
  * memory. */
 int64_t hf_attention_task(HfAttentionTask *out, const HfAttention *a, int tile_rows, bool over_keys);
 
+/* Few queries to a cache (attention_few.cu): false where that does not serve. */
+bool hf_attention_few(void *out, float *lse, const HfAttention *a, HfStatus *status);
 /* The tensor-core kernels (attention_mma.cu), for 16-bit dtypes and head sizes they have: false where they do not serve. */
 bool hf_attention_mma(void *out, float *lse, const HfAttention *a, HfStatus *status);
 bool hf_attention_mma_backward(void *dq, void *dk, void *dv, const void *dout, const float *lse, const float *delta, const HfAttention *a, HfStatus *status);

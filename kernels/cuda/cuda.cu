@@ -57,6 +57,8 @@ static void fill_table(void) {
   hf_cuda_fill_matmul(&table);
   hf_cuda_fill_optim(&table);
   hf_cuda_fill_collective(&table);
+  hf_cuda_fill_decode(&table);
+  hf_cuda_fill_sample(&table);
 }
 
 static const HfKernels *open_device(int index, char *why, size_t size) {

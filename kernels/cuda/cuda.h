@@ -120,5 +120,7 @@ void hf_cuda_fill_attention(HfKernels *k);
 void hf_cuda_fill_matmul(HfKernels *k);
 void hf_cuda_fill_optim(HfKernels *k);
 void hf_cuda_fill_collective(HfKernels *k);
+void hf_cuda_fill_decode(HfKernels *k);
+void hf_cuda_fill_sample(HfKernels *k);
 
 #endif

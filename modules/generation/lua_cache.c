@@ -1,14 +1,13 @@
 /* generation.cache(rows): the cache of keys and values for Lua; hflua.models.cache wraps it.
  *
  *   cache:attend(layer, q, k, v, plan, scale) -> (N, heads, D)     -- layer from 0; plan of pack_plan: the new real tokens
- *   -- what the cache holds is on the host, float32, wherever the model is
+ *   cache:reserve(tokens[, fixed]), cache:room(), cache:advance()  -- for steps that are replayed; see cache.h
  *   cache:reorder({0, 0, 2})                                       -- row i goes on from what row index[i] was, counted from 0
- *   cache:length(row), cache:rows(), cache:drop(count)
+ *   cache:length(row), cache:rows(), cache:drop(count), cache:cut({lengths})
  */
 #include "cache.h"
 #include "lua_aux_tensor.h"
 #include "lua_generation.h"
-#include "ops.h"
 #include "tensor/lua_call.h"
 
 #define HFL_CACHE "hflua.cache"
@@ -39,28 +38,9 @@ typedef struct Attend {
   double scale;
 } Attend;
 
-static HfTensor *then(HfTensor *old, HfTensor *next) {
-  hf_tensor_release(old);
-  return next;
-}
-
-/* float32 on the host with heads D apart, in a new reference; a view of a wider matrix is used as it is. */
-static HfTensor *head_operand(HfTensor *t, HfError *err) {
-  bool usable = t->dtype == HF_FLOAT32 && t->ndim == 3 && t->stride[2] == 1 && t->stride[1] == t->shape[2] && hf_tensor_device(t) == hf_device_cpu();
-  if (usable) return hf_tensor_retain(t), t;
-  HfTensor *here = hf_to_device(t, hf_device_cpu(), err);
-  if (here) here = then(here, hf_cast(here, HF_FLOAT32, err));
-  return here ? then(here, hf_contiguous(here, err)) : NULL;
-}
-
 static bool run_attend(void *data, HfError *err) {
   Attend *a = data;
-  HfTensor *in[3] = {head_operand(a->q, err), head_operand(a->k, err), head_operand(a->v, err)}, *out = NULL;
-  if (in[0] && in[1] && in[2]) out = hf_kv_cache_attend(a->cache, a->layer, in[0], in[1], in[2], a->cu, a->scale, err);
-  for (int i = 0; i < 3; i++) hf_tensor_release(in[i]);
-  if (out) out = then(out, hf_cast(out, a->q->dtype, err));
-  if (out) out = then(out, hf_to_device(out, hf_tensor_device(a->q), err));
-  return (*a->out = out) != NULL;
+  return (*a->out = hf_kv_cache_attend(a->cache, a->layer, a->q, a->k, a->v, a->cu, a->scale, err)) != NULL;
 }
 
 static int cache_attend(lua_State *L) {
@@ -75,19 +55,36 @@ static int cache_attend(lua_State *L) {
   return hfL_run(L, run_attend, &a, &err) ? 1 : hfL_raise(L, &err);
 }
 
+/* Reads the sequence of whole numbers at 2 into a new userdata at the top; *count of them, at least one. */
+static int64_t *check_numbers(lua_State *L, const char *what, lua_Integer *count) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  *count = luaL_len(L, 2);
+  if (*count < 1) hfL_errorf(L, "cache: %s: expected at least one row", what);
+  int64_t *numbers = lua_newuserdatauv(L, (size_t)*count * sizeof *numbers, 0);
+  for (lua_Integer i = 0; i < *count; i++) {
+    lua_geti(L, 2, i + 1);
+    numbers[i] = luaL_checkinteger(L, -1);
+    lua_pop(L, 1);
+  }
+  return numbers;
+}
+
 static int cache_reorder(lua_State *L) {
   HfError err;
   HfKvCache *cache = check_cache(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  lua_Integer rows = luaL_len(L, 2);
-  if (rows < 1) hfL_errorf(L, "cache: reorder: expected at least one row");
-  int64_t *index = lua_newuserdatauv(L, (size_t)rows * sizeof *index, 0);
-  for (lua_Integer i = 0; i < rows; i++) {
-    lua_geti(L, 2, i + 1);
-    index[i] = luaL_checkinteger(L, -1);
-    lua_pop(L, 1);
-  }
+  lua_Integer rows;
+  const int64_t *index = check_numbers(L, "reorder", &rows);
   return hf_kv_cache_reorder(cache, index, rows, &err) ? 0 : hfL_raise(L, &err);
+}
+
+static int cache_cut(lua_State *L) {
+  HfKvCache *cache = check_cache(L);
+  lua_Integer rows;
+  const int64_t *length = check_numbers(L, "cut", &rows);
+  if (rows != cache->rows) hfL_errorf(L, "cache: cut: expected %lld lengths, found %lld", (long long)cache->rows, (long long)rows);
+  for (lua_Integer i = 0; i < rows; i++)
+    if (length[i] < 0) hfL_errorf(L, "cache: cut: expected lengths of at least 0, found %lld", (long long)length[i]);
+  return hf_kv_cache_cut(cache, length), 0;
 }
 
 static int cache_length(lua_State *L) {
@@ -105,9 +102,23 @@ static int cache_drop(lua_State *L) {
   return 0;
 }
 
+static int cache_reserve(lua_State *L) {
+  lua_Integer tokens = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, tokens >= 0 && tokens <= INT32_MAX, 2, "expected a number of tokens");
+  return hf_kv_cache_reserve(check_cache(L), tokens, lua_toboolean(L, 3)), 0;
+}
+
+static int cache_room(lua_State *L) { return lua_pushinteger(L, hf_kv_cache_room(check_cache(L))), 1; }
+
+static int cache_advance(lua_State *L) {
+  HfKvCache *cache = check_cache(L);
+  if (hf_kv_cache_room(cache) < 1) hfL_errorf(L, "cache: advance: no row has room for one more token");
+  return hf_kv_cache_advance(cache), 0;
+}
+
 void hfL_open_cache(lua_State *L) {
   static const luaL_Reg methods[] = {{"attend", cache_attend}, {"reorder", cache_reorder}, {"length", cache_length}, {"rows", cache_rows},
-                                     {"drop", cache_drop}, {"__gc", cache_gc}, {NULL, NULL}};
+                                     {"drop", cache_drop}, {"cut", cache_cut}, {"reserve", cache_reserve}, {"room", cache_room}, {"advance", cache_advance}, {"__gc", cache_gc}, {NULL, NULL}};
   hfL_newclass(L, HFL_CACHE, methods);
   lua_pop(L, 1);
   lua_pushcfunction(L, cache_new);

@@ -1,5 +1,6 @@
 /* hflua.core.generation: scores of the next token (float32, (rows, vocabulary), on the host, changed in place), the k largest in
- * PyTorch's order, draws without replacement, and the cache of keys and values (lua_cache.c).
+ * PyTorch's order, draws without replacement, the cache of keys and values (lua_cache.c), and tokens
+ * chosen on a device (lua_choose.c).
  *
  *   generation.top_k(scores, 50)
  *   generation.repetition(scores, 1.2, ids, {0, 3})   -- ids (rows, length) int64; row 2 begins at column 3
@@ -245,5 +246,6 @@ int luaopen_hflua_core_generation(lua_State *L) {
     lua_setfield(L, -2, rules[i].name);
   }
   hfL_open_cache(L);
+  hfL_open_choose(L);
   return 1;
 }

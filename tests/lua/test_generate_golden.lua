@@ -15,7 +15,11 @@ local function run(model, prompt, case)
   local options = options_of(case)
   options.return_dict_in_generate = case.sequences_scores ~= nil or nil
   options.output_scores = options.return_dict_in_generate
-  if case.manual_seed then tensor.manual_seed(case.manual_seed) end
+  if case.manual_seed then
+    tensor.manual_seed(case.manual_seed)
+    -- PyTorch's draws are the host's: a processor of the caller's own keeps a device from choosing
+    options.logits_processor = os.getenv "HFLUA_TEST_DEVICE" and function(_, scores) return scores end or nil
+  end
   local out = model:generate({ input_ids = tensor.tensor(prompt.input_ids, { dtype = "int64" }), attention_mask = tensor.tensor(prompt.attention_mask, { dtype = "int64" }) }, options)
   if not case.sequences_scores then return t.same(out:tolist(), case.sequences, case.case) end
   t.same(out.sequences:tolist(), case.sequences, case.case)

@@ -8,6 +8,7 @@
 -- option) says, then model.generation_config, then the defaults. hf.null switches a setting of the checkpoint off.
 local tensor = require "hflua.tensor"
 local errors = require "hflua.errors"
+local core = require "hflua.core.generation"
 local json = require "hflua.core.json"
 local notes = require "hflua.trainer.notes"
 local options_of = require "hflua.options"
@@ -170,7 +171,7 @@ end
 -- Room for all tokens: (rows * copies, max_length), padding behind the prompt.
 local function room(ids, copies, max_length, fill)
   local rows, prompt = ids.shape[1] * copies, ids.shape[2]
-  local all = tensor.full({ rows, max_length }, fill or 0, { dtype = "int64" })
+  local all = tensor.full({ rows, max_length }, fill or 0, { dtype = "int64", device = "cpu" })
   all:narrow(1, 0, prompt):copy_(ids:repeat_interleave(copies, 0))
   return all
 end
@@ -188,13 +189,13 @@ local function new_job(model, c, given, ids, mask, eos, pad)
   local copies = math.max(c.num_beams, c.num_return_sequences)
   local state = { prompt = prompt, ids = ids:repeat_interleave(copies, 0), eos = eos, mask = mask and mask:repeat_interleave(copies, 0), logits_processor = call.logits_processor,
     prefix_allowed_tokens_fn = call.prefix_allowed_tokens_fn }
-  local recorded = c.return_dict_in_generate
+  local recorded, all, rules = c.return_dict_in_generate, processors.of_config(c, state)
   -- beam search fills with padding, unless its id is 0: then, as in transformers, with the first end token
   local fill = c.num_beams > 1 and (eos and (pad ~= 0 and pad or eos[1]) or -1) or pad
   return {
     ids = room(ids, copies, c.max_length, fill), length = prompt, max_length = c.max_length,
     decoder = Decoder.new(model, { mask = mask, copies = copies, use_cache = c.use_cache, cache = given.inputs.past_key_values }),
-    processors = processors.of_config(c, state), criteria = stopping.of_config(c, eos, call.stopping_criteria, call.tokenizer),
+    processors = all, rules = rules, reads_each_step = call.stopping_criteria ~= nil or c.stop_strings ~= nil, criteria = stopping.of_config(c, eos, call.stopping_criteria, call.tokenizer),
     do_sample = c.do_sample, pad = pad, eos = eos, streamer = call.streamer, keep_logits = recorded and c.output_logits,
     scores = recorded and c.output_scores and {} or nil, logits = recorded and c.output_logits and {} or nil,
     beams = c.num_beams, candidates = math.max(2, 1 + (eos and #eos or 0)) * c.num_beams, num_return_sequences = c.num_return_sequences,
@@ -202,8 +203,16 @@ local function new_job(model, c, given, ids, mask, eos, pad)
   }
 end
 
+-- Can tokens be chosen where the model is? A cache, rules that the device has, and no scores for the host.
+local function stays_on_device(job)
+  return job.decoder.cache and job.rules and not job.scores and not job.logits and core.can_choose(job.decoder.model:parameters()[1])
+end
+
 local function run(job, c)
-  if c.num_beams == 1 then return { sequences = require("hflua.generation.sample")(job) } end
+  if c.num_beams == 1 then
+    local search = stays_on_device(job) and "on_device" or "sample"
+    return { sequences = require("hflua.generation." .. search).run(job) }
+  end
   local found = require("hflua.generation.beam_search")(job)
   if not c.output_scores then found.sequences_scores = nil end
   return found

@@ -195,7 +195,10 @@ local function add_constraints(add, c, state)
   local eos = state.eos
   if c.sequence_bias then add(processors.SequenceBiasLogitsProcessor(c.sequence_bias)) end
   if (c.encoder_repetition_penalty or 1) ~= 1 then add(processors.EncoderRepetitionPenaltyLogitsProcessor(c.encoder_repetition_penalty, state.ids)) end
-  if c.repetition_penalty ~= 1 then add(processors.RepetitionPenaltyLogitsProcessor(c.repetition_penalty, left_padding(state.mask))) end
+  if c.repetition_penalty ~= 1 then
+    local starts = left_padding(state.mask)
+    add(processors.RepetitionPenaltyLogitsProcessor(c.repetition_penalty, starts), { repetition_penalty = c.repetition_penalty, starts = starts })
+  end
   if c.no_repeat_ngram_size > 0 then add(processors.NoRepeatNGramLogitsProcessor(c.no_repeat_ngram_size)) end
   if (c.encoder_no_repeat_ngram_size or 0) > 0 then add(processors.EncoderNoRepeatNGramLogitsProcessor(c.encoder_no_repeat_ngram_size, state.ids)) end
   if c.bad_words_ids then add(processors.NoBadWordsLogitsProcessor(c.bad_words_ids, eos)) end
@@ -219,11 +222,11 @@ end
 -- In beam search one token more than there are end tokens is kept, so that some beam goes on.
 local function add_warpers(add, c, eos)
   local keep = { min_tokens_to_keep = c.num_beams > 1 and (eos and #eos + 1 or 2) or 1 }
-  if c.temperature ~= 1 then add(processors.TemperatureLogitsWarper(c.temperature)) end
+  if c.temperature ~= 1 then add(processors.TemperatureLogitsWarper(c.temperature), { temperature = c.temperature }) end
   if c.top_h then add(processors.TopHLogitsWarper(c.top_h)) end
-  if c.top_k ~= 0 then add(processors.TopKLogitsWarper(c.top_k, keep)) end
-  if c.top_p < 1 then add(processors.TopPLogitsWarper(c.top_p, keep)) end
-  if c.min_p then add(processors.MinPLogitsWarper(c.min_p, keep)) end
+  if c.top_k ~= 0 then add(processors.TopKLogitsWarper(c.top_k, keep), { top_k = c.top_k }) end
+  if c.top_p < 1 then add(processors.TopPLogitsWarper(c.top_p, keep), { top_p = c.top_p }) end
+  if c.min_p then add(processors.MinPLogitsWarper(c.min_p, keep), { min_p = c.min_p }) end
   if c.typical_p < 1 then add(processors.TypicalLogitsWarper(c.typical_p, keep)) end
   if c.epsilon_cutoff > 0 and c.epsilon_cutoff < 1 then add(processors.EpsilonLogitsWarper(c.epsilon_cutoff, keep)) end
   if c.eta_cutoff > 0 and c.eta_cutoff < 1 then add(processors.EtaLogitsWarper(c.eta_cutoff, keep)) end
@@ -231,15 +234,20 @@ end
 
 --- The processors of a configuration in transformers' order. state: prompt (its length in columns), ids (rows,
 -- prompt), eos (list or nil), mask (rows,
--- prompt; or nil), logits_processor (a function or a list of them), prefix_allowed_tokens_fn.
+-- prompt; or nil), logits_processor (a function or a list of them), prefix_allowed_tokens_fn. A second result holds the same as rules
+-- of a device (core.choose), nil where one of them is known on the host alone.
 function processors.of_config(c, state)
-  local all = {}
-  local function add(processor) all[#all + 1] = processor end
+  local all, rules = {}, {}
+  local function add(processor, rule)
+    all[#all + 1] = processor
+    if not rule then rules = nil end
+    for name, value in pairs(rules and rule or {}) do rules[name] = value end
+  end
   add_constraints(add, c, state)
   for _, processor in ipairs(type(state.logits_processor) == "table" and state.logits_processor or { state.logits_processor }) do add(processor) end
   if c.do_sample then add_warpers(add, c, state.eos) end
   if c.renormalize_logits then add(processors.LogitNormalization()) end
-  return all
+  return all, rules
 end
 
 --- Applies them one after the other.

@@ -17,8 +17,10 @@ local function fill_finished(next_tokens, unfinished, pad)
   end
 end
 
--- Takes the rows that are done out of `unfinished`; is any left?
-local function mark(unfinished, done)
+local sample = {}
+
+--- Takes the rows that are done out of `unfinished`, both lists of booleans; is any left?
+function sample.mark(unfinished, done)
   local any = false
   for row, ended in ipairs(done) do
     unfinished[row] = unfinished[row] and not ended
@@ -38,7 +40,7 @@ end
 
 --- job: decoder (decoder.lua), ids (rows, max_length) with `length` columns filled, processors, criteria, do_sample, pad (or nil), eos,
 -- streamer, scores, logits (lists to record in, or nil). Returns ids (rows, length).
-return function(job)
+function sample.run(job)
   local ids, length, unfinished = job.ids, job.length, {}
   for row = 1, ids.shape[1] do unfinished[row] = true end
   repeat
@@ -49,9 +51,11 @@ return function(job)
     if job.eos then fill_finished(next_tokens, unfinished, job.pad) end
     ids:narrow(1, length, 1):copy_(tensor.tensor(next_tokens, { dtype = "int64" }):unsqueeze(1))
     length = length + 1
-    local more = mark(unfinished, stopping.apply(job.criteria, ids:narrow(1, 0, length), job.scores))
+    local more = sample.mark(unfinished, stopping.apply(job.criteria, ids:narrow(1, 0, length), job.scores))
     if job.streamer then job.streamer:put(next_tokens) end
   until not more
   if job.streamer then job.streamer["end"](job.streamer) end
   return ids:narrow(1, 0, length):contiguous()
 end
+
+return sample

@@ -4,7 +4,8 @@
 --     model{ input_ids = first, past_key_values = cache }
 --     model{ input_ids = second, past_key_values = cache }   -- goes on behind `first`
 --
--- Memory holds real tokens only; lengths are told in columns, padding at the left counted, as in transformers. No gradient flows
+-- Keys and values lie where the model is, in the dtype it computes in, and grow as they need to; StaticCache{ max_cache_len = n } has room for n
+-- tokens a row from the start. Memory holds real tokens only; lengths are told in columns, padding at the left counted, as in transformers. No gradient flows
 -- through a cache.
 local tensor = require "hflua.tensor"
 local core = require "hflua.core.generation"
@@ -14,7 +15,6 @@ local options_of = require "hflua.options"
 local DynamicCache = { __name = "DynamicCache" }
 DynamicCache.__index = DynamicCache
 
--- StaticCache reserves its memory in Python; here every cache grows.
 local known = { "config", "max_cache_len", "max_batch_size", "device", "dtype" }
 
 -- A list of whole numbers from a tensor or a list.
@@ -40,7 +40,10 @@ end
 function DynamicCache:attention(q, k, v, layout, o)
   local plan = layout.plan
   if plan.queries ~= plan.tokens then return attention_of_whole(self, q, k, v, layout, o) end
-  self.engine = self.engine or core.cache(layout.B)
+  if not self.engine then
+    self.engine = core.cache(layout.B)
+    self.engine:reserve(self.reserved or 0, self.fixed)
+  end
   local out = self.engine:attend(o.layer - 1, q, k, v, plan, o.scale or q.shape[3] ^ -0.5)
   if o.layer == 1 then self.columns = self.columns + layout.T end
   return out
@@ -62,6 +65,31 @@ function DynamicCache:batch_repeat_interleave(n)
   if #index > 0 then self.engine:reorder(index) end
 end
 
+--- Makes room for `columns` columns at once. `fixed`: what a step queues on the device stays right until they are full.
+function DynamicCache:reserve(columns, fixed)
+  self.reserved, self.fixed = math.max(columns, self.reserved or 0), fixed
+  if self.engine then self.engine:reserve(self.reserved, fixed) end
+end
+
+--- The device has computed one more column by itself, as it did the last one: launched again.
+function DynamicCache:advance()
+  self.engine:advance()
+  self.columns = self.columns + 1
+end
+
+--- Is there room for one more column without moving what is held?
+function DynamicCache:has_room() return self.engine ~= nil and self.engine:room() > 0 end
+
+--- A function that takes the cache back to what it is now, whatever was added behind.
+function DynamicCache:mark()
+  local columns, lengths = self.columns, {}
+  for row = 1, self.engine:rows() do lengths[row] = self.engine:length(row - 1) end
+  return function()
+    self.engine:cut(lengths)
+    self.columns = columns
+  end
+end
+
 --- Keeps the first `columns` columns; a negative number takes that many away.
 function DynamicCache:crop(columns)
   local keep = math.max(0, columns < 0 and self.columns + columns or columns)
@@ -71,7 +99,7 @@ function DynamicCache:crop(columns)
 end
 
 --- Forgets everything.
-function DynamicCache:reset() self.engine, self.columns = nil, 0 end
+function DynamicCache:reset() self.engine, self.column, self.columns = nil, nil, 0 end
 
 function DynamicCache:__tostring() return ("%s(%d columns)"):format(self.__name, self.columns) end
 
@@ -80,7 +108,7 @@ local function class_of(name)
     __index = DynamicCache,
     __call = function(class, options)
       options_of.check(name, options, known)
-      return setmetatable({ columns = 0 }, class)
+      return setmetatable({ columns = 0, reserved = name == "StaticCache" and options and options.max_cache_len or nil }, class)
     end,
     __tostring = function() return "class " .. name end,
   })

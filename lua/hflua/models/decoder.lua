@@ -24,7 +24,7 @@ function decoder.layout(model, inputs, labels, want, limit)
   local cache = cache_of(model, inputs)
   local past = cache and cache:get_seq_length() or 0
   local apart = not cache and not inputs.attention_mask and inputs.position_ids or nil
-  local at = layouts.new(model, inputs, { labels = labels, whole = want.whole, limit = limit, past = past, sequences = apart })
+  local at = layouts.new(model, inputs, { labels = labels, whole = want.whole, limit = limit, cache = cache, past = past, sequences = apart })
   at.cache, at.inputs = cache, inputs
   return at
 end

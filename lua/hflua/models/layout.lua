@@ -55,8 +55,21 @@ local function check_limit(model, o, tokens)
   end
 end
 
+-- Plan and mask of one column of B rows, none of them masked, behind a cache: it keeps them, so that a step that goes on asks the host
+-- for nothing.
+local function column_of(cache, B, device)
+  local kept = cache.column
+  if not kept or kept.plan.batch ~= B or kept.device ~= device then
+    local mask = tensor.ones({ B, 1 }, { dtype = "int64", device = device })
+    kept = { mask = mask, plan = tensor.core.pack_plan(mask), device = device }
+    for _, held in ipairs { mask, kept.plan.index, kept.plan.positions, kept.plan.first_rows, kept.plan.last_rows } do held:keep() end
+    cache.column = kept
+  end
+  return kept.plan, kept.mask
+end
+
 --- The layout of one batch. o: labels (B, T), whole (every position is computed), first (each row needs a real first token),
--- limit (the most positions), past (columns that a cache already holds: the mask covers them too), sequences (position ids (B, T) or
+-- limit (the most positions), past (columns that a cache, o.cache, already holds: the mask covers them too), sequences (position ids (B, T) or
 -- (1, T): where they do not go on by one, another sequence begins, which sees nothing of the one before).
 -- Returns B, T, N (rows of the matrix), plan (for attention), mask (B, T) of these tokens, packed (are positions left out?),
 -- past, full_mask (B, past + T) where the caller gave one, sequences.
@@ -68,10 +81,13 @@ function layout.new(model, inputs, o)
   check_limit(model, o, past + T)
   local mask = inputs.attention_mask
   if mask and past > 0 then mask = mask:narrow(1, past, T) end
-  mask = mask or tensor.ones({ B, T }, { dtype = "int64", device = "cpu" }):to(device)
-  local whole = o.whole or not model.config.pack or functional.dropout_rng == "torch" or labels_on_padding(mask, o.labels)
-  local sequences = o.sequences and o.sequences:expand(B, T)
-  local plan = plan_of(model, mask, whole, o.first, sequences)
+  local whole = o.whole or not model.config.pack or functional.dropout_rng == "torch" or (mask and labels_on_padding(mask, o.labels))
+  local sequences, plan = o.sequences and o.sequences:expand(B, T), nil
+  if o.cache and past > 0 and T == 1 and not mask and not whole then plan, mask = column_of(o.cache, B, device)
+  else
+    mask = mask or tensor.ones({ B, T }, { dtype = "int64", device = "cpu" }):to(device)
+    plan = plan_of(model, mask, whole, o.first, sequences)
+  end
   return { B = B, T = T, N = plan.queries, plan = plan, mask = mask, packed = plan.queries ~= B * T, past = past,
     full_mask = inputs.attention_mask, sequences = sequences }
 end

@@ -128,12 +128,31 @@ function rope.parameters(c, D, where)
   return p
 end
 
+local on_device = {} -- device -> the last list of frequencies that was asked for, and its tensor (1, D/2)
+
+local function same_numbers(a, b)
+  for i = 1, math.max(#a, #b) do
+    if a[i] ~= b[i] then return false end
+  end
+  return true
+end
+
+-- A list as a tensor of the device; a step with the same frequencies as the one before copies nothing.
+local function frequencies_on(device, list)
+  local kept = on_device[device]
+  if not kept or not same_numbers(kept.list, list) then
+    kept = { list = list, row = tensor.tensor(list, { device = device }):reshape(1, -1):keep() }
+    on_device[device] = kept
+  end
+  return kept.row
+end
+
 --- cosine and sine (N, D/2) of positions (N).
 function rope.angles(p, positions)
   local length = needs_length[p.rope_type] and positions:to("cpu"):max():item() + 1 or 0
   local frequencies, factor = kinds[p.rope_type](p, length)
   return tensor.no_grad(function()
-    local angle = positions:to("float32"):reshape(-1, 1) * tensor.tensor(frequencies, { device = positions.device }):reshape(1, -1)
+    local angle = positions:to("float32"):reshape(-1, 1) * frequencies_on(positions.device, frequencies)
     local cosine, sine = angle:cos(), angle:sin()
     if factor == 1 then return cosine, sine end
     return cosine * factor, sine * factor
