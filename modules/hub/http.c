@@ -3,11 +3,14 @@
 #include <string.h>
 #include "hub/url.h"
 #include "interrupt.h"
+#include "sandbox.h"
 
 #ifdef HF_HAVE_CURL
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <stdlib.h>
 
+#define HF_ENDPOINT "https://huggingface.co"
 enum { REDIRECTS = 5, CONNECT_SECONDS = 10, STALL_SECONDS = 30, RECEIVE_BYTES = 256 << 10, IGNORED_BYTES = 1 << 20 };
 
 #define CURL_FUNCTIONS(X) \
@@ -224,11 +227,22 @@ static HfHttpEnd run(Transfer *transfer) {
   return HF_HTTP_FAILED;
 }
 
+/* Under --sandbox: is this the configured endpoint? Where it redirects to is followed. */
+static bool is_allowed(const HfUrl *url, HfError *err) {
+  HfUrl endpoint = {0};
+  const char *given = getenv("HF_ENDPOINT");
+  if (hf_sandbox_network() == HF_NETWORK_ANY) return true;
+  if (hf_sandbox_network() == HF_NETWORK_NONE) return hf_error_set(err, "the sandbox has no network (--network=none); use --network=endpoint, or files that are here");
+  bool same = hf_url_parse(given && *given ? given : HF_ENDPOINT, &endpoint, err) && hf_url_same_origin(url, &endpoint);
+  hf_url_free(&endpoint);
+  return same || hf_error_set(err, "https://%s: the sandbox connects to the configured endpoint alone", url->host);
+}
+
 HfHttpEnd hf_http_request(const HfHttpRequest *request, HfHttpAnswer *answer, HfError *err) {
-  Transfer transfer = {.request = request, .answer = answer, .with_token = request->token != NULL, .err = err};
+  Transfer transfer = {.request = request, .answer = answer, .with_token = request->token && hf_sandbox_may_send_token(), .err = err};
   *answer = (HfHttpAnswer){0};
   if (!open_library(err) || !hf_url_parse(request->url, &transfer.url, err)) return HF_HTTP_FAILED;
-  HfHttpEnd end = run(&transfer);
+  HfHttpEnd end = is_allowed(&transfer.url, err) ? run(&transfer) : HF_HTTP_FAILED;
   hf_url_free(&transfer.url);
   return end;
 }

@@ -4,6 +4,9 @@
 #include "hub/http.h"
 #include "hub/url.h"
 #include "lua_aux.h"
+#include "sandbox.h"
+#include "sandbox_path.h"
+#include <stdlib.h>
 
 #define ANSWER "hflua.hub.answer"
 #define BLOB "hflua.hub.blob"
@@ -100,10 +103,12 @@ static int hub_request(lua_State *L) {
 /* blob(folder, etag, size or nil) -> blob */
 static int hub_blob(lua_State *L) {
   HfError err;
-  const char *folder = luaL_checkstring(L, 1), *etag = luaL_checkstring(L, 2);
+  const char *folder = hfL_check_path(L, 1), *etag = luaL_checkstring(L, 2);
   lua_Integer size = luaL_optinteger(L, 3, -1);
   HfBlob **box = hfL_newbox(L, BLOB);
+  bool before = hf_path_engine(true);
   *box = hf_blob_open(folder, etag, size < 0 ? HF_SIZE_UNKNOWN : (uint64_t)size, &err);
+  hf_path_engine(before);
   return *box ? 1 : hfL_raise(L, &err);
 }
 
@@ -141,8 +146,10 @@ static int blob_fetch(lua_State *L) {
 /* blob:finish(): the digest is right and the file is in its place; an error otherwise */
 static int blob_finish(lua_State *L) {
   HfError err;
-  if (!hf_blob_finish(hfL_checkbox(L, 1, BLOB), &err)) return hfL_raise(L, &err);
-  return 0;
+  HfBlob *blob = hfL_checkbox(L, 1, BLOB);
+  bool before = hf_path_engine(true), done = hf_blob_finish(blob, &err);
+  hf_path_engine(before);
+  return done ? 0 : hfL_raise(L, &err);
 }
 
 /* blob:received() -> bytes on the disk */
@@ -154,9 +161,33 @@ static int blob_received(lua_State *L) {
 /* blob:close(): removes what was not finished */
 static int blob_close(lua_State *L) {
   HfBlob **box = luaL_checkudata(L, 1, BLOB);
+  bool before = hf_path_engine(true);
   hf_blob_free(*box);
+  hf_path_engine(before);
   *box = NULL;
   return 0;
+}
+
+/* ---- the sandbox */
+
+/* in_cache(f, ...): calls a function of hflua.core.files or system with the Hub cache open for writing. Never reached by a recipe. */
+static int hub_in_cache(lua_State *L) {
+  luaL_argexpected(L, lua_iscfunction(L, 1), 1, "C function");
+  bool before = hf_path_engine(true);
+  int failed = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  hf_path_engine(before);
+  return failed ? lua_error(L) : lua_gettop(L);
+}
+
+/* may_send_token() -> may a token be sent, and the one of the environment (nil: none) */
+static int hub_may_send_token(lua_State *L) {
+  bool may = hf_sandbox_may_send_token();
+  const char *token = may ? getenv("HF_TOKEN") : NULL;
+  if (may && (!token || !*token)) token = getenv("HUGGING_FACE_HUB_TOKEN");
+  lua_pushboolean(L, may);
+  if (token && *token) lua_pushstring(L, token);
+  else lua_pushnil(L);
+  return 2;
 }
 
 /* ---- reading what servers say */
@@ -191,7 +222,7 @@ int luaopen_hflua_core_hub(lua_State *L) {
   static const luaL_Reg blob_methods[] = {{"fetch", blob_fetch}, {"finish", blob_finish}, {"received", blob_received}, {"close", blob_close},
                                           {"__gc", blob_close}, {"__close", blob_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"request", hub_request}, {"blob", hub_blob}, {"parse_etag", hub_parse_etag}, {"parse_size", hub_parse_size},
-                                       {"check_url", hub_check_url}, {NULL, NULL}};
+                                       {"check_url", hub_check_url}, {"in_cache", hub_in_cache}, {"may_send_token", hub_may_send_token}, {NULL, NULL}};
   hfL_newclass(L, ANSWER, answer_methods);
   hfL_newclass(L, BLOB, blob_methods);
   luaL_newlib(L, functions);

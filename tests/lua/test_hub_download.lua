@@ -439,6 +439,37 @@ test("hflua cache ls and verify", function(server)
   t.same(cache("verify x").status, 2)
 end)
 
+-- ---- in the sandbox
+
+-- Runs `download` as a stranger's recipe in a folder of its own.
+local function in_sandbox(server, options)
+  local work = hub_server.folder()
+  files.write(work .. "/recipe.lua", "local hub = require('hflua').hub " .. download)
+  return program.shell(("cd %s && env -u HF_HUB_OFFLINE -u HF_HUB_CACHE no_proxy='*' HF_TOKEN=hf_secret HF_HOME=%s HF_ENDPOINT=%s %s --sandbox %s recipe.lua"):format(
+    work, server.home, server.url, program.quote(program.path), options))
+end
+
+test("a sandboxed recipe downloads into the cache, without the token unless it may be sent", function(server)
+  local file = server:add("org/model", "config.json", "{}\n")
+  local result = in_sandbox(server, "")
+  t.same(result.status, 0, result.err)
+  t.same(files.read((result.out:gsub("\n", ""))), "{}\n")
+  t.same(files.read(cache_of(server, "org/model") .. "/refs/main"), commit)
+  lacks(server:requests(), "secret")
+  no_incomplete(server.home)
+  os.execute("rm -rf " .. cache_of(server, "org/model"))
+  t.same(in_sandbox(server, "--with-token").status, 0)
+  t.same(server:requests(), ("HEAD %s\nAuthorization: Bearer hf_secret\nGET %s\nAuthorization: Bearer hf_secret\n"):format(file.main, file.path))
+end)
+
+test("a sandbox without a network asks nobody", function(server)
+  server:add("org/model", "config.json", "{}\n")
+  local result = in_sandbox(server, "--network=none")
+  t.same(result.status, 1)
+  has(result.err, "--network=none")
+  t.same(server:requests(), "")
+end)
+
 -- ---- models, tokenizers, data sets
 
 -- All files of a folder as a repository; the files asked for later come from it.

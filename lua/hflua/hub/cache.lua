@@ -5,6 +5,7 @@
 --     models--org--name/refs/<revision>            the commit of a branch or tag
 --     models--org--name/.no_exist/<commit>/<file>  an empty file: the commit has no such file
 --     .locks/models--org--name/<etag>.lock         held while a blob is fetched
+local core = require "hflua.core.hub"
 local files = require "hflua.core.files"
 local names = require "hflua.hub.names"
 local notes = require "hflua.trainer.notes"
@@ -13,6 +14,14 @@ local system = require "hflua.core.system"
 local cache = {}
 
 local function parent(path) return path:match("^(.*)/[^/]*$") end
+
+--- Makes a folder of the cache, with those above it.
+function cache.make_folder(path) core.in_cache(system.makedirs, path) end
+
+local function write(path, text)
+  cache.make_folder(parent(path))
+  core.in_cache(files.write, path, text)
+end
 
 local function setting(name)
   local value = os.getenv(name)
@@ -40,19 +49,12 @@ end
 function cache.write_ref(folder, revision, commit)
   if revision == commit or cache.read_ref(folder, revision) == commit then return end
   local path = folder .. "/refs/" .. revision
-  pcall(function()
-    system.makedirs(parent(path))
-    files.write(path, commit)
-  end)
+  pcall(write, path, commit)
 end
 
 --- Keeps that a commit has no such file.
 function cache.write_absent(folder, commit, name)
-  local path = ("%s/.no_exist/%s/%s"):format(folder, commit, name)
-  pcall(function()
-    system.makedirs(parent(path))
-    files.write(path, "")
-  end)
+  pcall(write, ("%s/.no_exist/%s/%s"):format(folder, commit, name), "")
 end
 
 function cache.is_absent(folder, commit, name) return files.type(("%s/.no_exist/%s/%s"):format(folder, commit, name)) == "file" end
@@ -65,8 +67,8 @@ function cache.blob(folder, etag) return ("%s/blobs/%s"):format(folder, etag) en
 --- Makes a file of a commit a link to its blob; returns its path.
 function cache.link(folder, commit, name, etag)
   local path, up = cache.path(folder, commit, name), ("../"):rep(2 + select(2, name:gsub("/", "")))
-  system.makedirs(parent(path))
-  files.link(("%sblobs/%s"):format(up, etag), path)
+  cache.make_folder(parent(path))
+  core.in_cache(files.link, ("%sblobs/%s"):format(up, etag), path)
   return path
 end
 
@@ -83,8 +85,8 @@ function cache.lock(root, folder, etag)
   local locks = ("%s/.locks/%s"):format(root, folder:match("[^/]+$"))
   while true do
     local ok, lock = pcall(function()
-      system.makedirs(locks)
-      return files.try_lock(("%s/%s.lock"):format(locks, etag))
+      cache.make_folder(locks)
+      return core.in_cache(files.try_lock, ("%s/%s.lock"):format(locks, etag))
     end)
     if not ok then return nil end
     if lock then return lock end
@@ -123,7 +125,7 @@ function cache.set_aside(folder, commit, list)
     local etag = cache.etag_of(cache.path(folder, commit, name))
     local blob = etag and cache.blob(folder, etag)
     if blob and files.type(blob) == "file" and not cache.is_sound(blob) then
-      files.rename(blob, blob .. ".corrupt")
+      core.in_cache(files.rename, blob, blob .. ".corrupt")
       count = count + 1
     end
   end

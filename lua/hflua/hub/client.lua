@@ -47,10 +47,11 @@ end
 
 -- The token of the environment, else that of `hf auth login`.
 local function found_token()
-  local given = setting "HF_TOKEN" or setting "HUGGING_FACE_HUB_TOKEN"
+  local _, given = core.may_send_token()
   if given then return checked_token(given, "HF_TOKEN") end
   local path = setting "HF_TOKEN_PATH" or cache.home() .. "/token"
-  return files.type(path) == "file" and checked_token(files.read(path), path) or nil
+  local ok, kind = pcall(files.type, path) -- a sandbox does not look there
+  return ok and kind == "file" and checked_token(files.read(path), path) or nil
 end
 
 --- The token to send: `given` is text, false (none), true (there must be one) or nil (the one found, if any).
@@ -58,7 +59,8 @@ function client.token(given)
   if given == false then return nil end
   if type(given) == "string" then return checked_token(given, "token") end
   if given ~= nil and given ~= true then errors.raise("token: expected text, true or false, found %s", type(given)) end
-  if given == nil and is_on "HF_HUB_DISABLE_IMPLICIT_TOKEN" then return nil end
+  if given and not core.may_send_token() then errors.raise("token=true: the sandbox sends no token; start with --with-token") end
+  if given == nil and (is_on "HF_HUB_DISABLE_IMPLICIT_TOKEN" or not core.may_send_token()) then return nil end
   local token = found_token()
   if given and not token then errors.raise("token=true: no token found; set HF_TOKEN, or give token = \"hf_...\"") end
   return token

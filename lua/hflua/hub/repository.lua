@@ -13,7 +13,6 @@ local interrupt = require "hflua.core.interrupt"
 local names = require "hflua.hub.names"
 local notes = require "hflua.trainer.notes"
 local progress = require "hflua.progress"
-local system = require "hflua.core.system"
 
 local Repository = {}
 Repository.__index = Repository
@@ -96,7 +95,7 @@ end
 -- Fetches a blob that the cache lacks.
 local function fetch_blob(self, name, found)
   local blobs = self.cached .. "/blobs"
-  system.makedirs(blobs)
+  cache.make_folder(blobs)
   local lock <close> = cache.lock(self.root, self.cached, found.etag)
   if not self.force and files.type(cache.blob(self.cached, found.etag)) == "file" then return end -- another process was faster
   local blob <close> = core.blob(blobs, found.etag, found.size)
