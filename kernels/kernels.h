@@ -187,6 +187,7 @@ typedef struct HfKernels {
   void *(*read_begin)(const void *device, size_t bytes);
   HfStatus (*read_end)(void *host, void *reading);
   const char *(*late_error)(void); /* NULL where kernels answer when they are done. Else a kernel that finds a bad index may answer HF_OK, and the next copy_out or read_end HF_BAD_INDEX: this says what was found */
+  const char *(*device_fault)(void); /* NULL, or what is known of an HF_DEVICE_FAULT: "kernel NAME: reason", or "" */
 
   /* ---- graphs; all NULL where there are none. What is asked of the device from begin to end is recorded and not done; each launch
    * does all of it, with the memory and the parameters of the recording. What waits for the device meanwhile answers

@@ -110,6 +110,11 @@ HfDevice *hf_graph_device(void) {
   return NULL;
 }
 
+bool hf_device_fault(const char *op, const HfDevice *device, HfError *err) {
+  const char *why = device->kernels->device_fault ? device->kernels->device_fault() : "";
+  return hf_error_set(err, "%s: device %s failed%s%s%s; restart the program", op, device->name, *why ? " (" : "", why, *why ? ")" : "");
+}
+
 int64_t hf_device_live_bytes(void) {
   int64_t bytes = cpu.bytes;
   for (int i = 0; i < CUDA_MOST; i++) bytes += cuda_devices[i].device.bytes;

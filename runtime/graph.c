@@ -160,7 +160,7 @@ bool hf_graph_begin(HfDevice *device, bool keeps_copies, HfError *err) {
   if (now.device) return hf_error_set(err, "graph: a graph is being recorded already");
   HfStatus status = device->kernels->graph_begin(keeps_copies, &cell);
   if (status == HF_NO_MEMORY) return hf_error_memory(err, device->name, sizeof *cell);
-  if (status != HF_OK) return hf_error_set(err, "graph: the device %s failed; restart the program", device->name);
+  if (status != HF_OK) return hf_device_fault("graph", device, err);
   memset(&now, 0, sizeof now);
   now.device = device, now.number = ++recordings, now.is_strict = !keeps_copies;
   hf_dropout_record(cell);
@@ -223,7 +223,7 @@ bool hf_graph_launch(HfReplay *r, HfError *err) {
   for (int i = 0; i < r->written_count; i++) r->written[i]->version++;
   if (status == HF_OK) return true;
   if (status == HF_BAD_INDEX) return hf_error_set(err, "%s", k->late_error());
-  return hf_error_set(err, "graph: device %s failed; restart the program", r->device->name);
+  return hf_device_fault("graph", r->device, err);
 }
 
 bool hf_graph_add_result(HfReplay *r, HfTensor *t, HfError *err) {

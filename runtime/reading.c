@@ -4,7 +4,7 @@
 static bool check(const HfReading *r, HfStatus status, HfError *err) {
   if (status == HF_OK) return true;
   if (status == HF_BAD_INDEX) return hf_error_set(err, "%s", r->device->kernels->late_error());
-  return hf_error_set(err, "device %s failed; restart the program", r->device->name);
+  return hf_device_fault("read_later", r->device, err);
 }
 
 bool hf_reading_begin(HfReading *r, HfDevice *device, const void *data, size_t size, HfError *err) {

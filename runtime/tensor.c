@@ -191,7 +191,7 @@ bool hf_check(HfStatus status, const char *op, const HfTensor *t, HfError *err) 
     if (hf_tensor_kernels(t)->late_error) return hf_error_set(err, "%s", hf_tensor_kernels(t)->late_error());
     return hf_error_set(err, "%s: index out of range for %s", op, hf_tensor_describe(t, text));
   default:
-    return hf_error_set(err, "%s: device %s failed; restart the program", op, hf_tensor_device(t)->name);
+    return hf_device_fault(op, hf_tensor_device(t), err);
   }
 }
 

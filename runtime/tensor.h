@@ -32,6 +32,8 @@ HfDevice *hf_device_cpu(void);
 /* Where tensors are made when nothing else is said: the CPU until it is set. */
 HfDevice *hf_device_default(void);
 void hf_device_set_default(HfDevice *device);
+/* "OP: device cuda:0 failed (why, as far as it is known); restart the program"; always false. */
+bool hf_device_fault(const char *op, const HfDevice *device, HfError *err);
 int64_t hf_device_live_bytes(void); /* held by live storages of all devices */
 /* "cpu", "cuda", "cuda:1"; NULL with the reason when there is no such device. */
 HfDevice *hf_device_find(const char *name, HfError *err);

@@ -19,16 +19,19 @@ static int device_count(char *why, size_t size) {
   return 0;
 }
 
-#if !defined(HF_EMULATION)
+static char fault[256];
+
 void hf_cuda_launched(const char *kernel) {
-  static bool was_told;
   cudaError_t error = cudaPeekAtLastError();
   if (error == cudaSuccess) error = hf_cuda_status() == HF_OK ? cudaSuccess : cudaPeekAtLastError();
-  if (error == cudaSuccess || was_told) return;
-  was_told = true;
-  fprintf(stderr, "hflua: CUDA kernel %s: %s\n", kernel, cudaGetErrorString(error));
+  if (error != cudaSuccess && !*fault) snprintf(fault, sizeof fault, "kernel %s: %s", kernel, cudaGetErrorString(error));
 }
-#endif
+
+static const char *device_fault(void) {
+  cudaError_t error = cudaPeekAtLastError();
+  if (!*fault && error != cudaSuccess) snprintf(fault, sizeof fault, "%s", cudaGetErrorString(error));
+  return fault;
+}
 
 static HfKernels table;
 static char table_name[24];
@@ -36,6 +39,7 @@ static char table_name[24];
 static void fill_table(void) {
   snprintf(table_name, sizeof table_name, "cuda:%d", opened);
   table.name = table_name;
+  table.device_fault = device_fault;
   hf_cuda_fill_memory(&table);
   hf_cuda_fill_graph(&table);
   hf_cuda_fill_readback(&table);

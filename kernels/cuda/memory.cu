@@ -27,7 +27,7 @@ static HfStatus status_of(cudaError_t error) {
 }
 
 HfStatus hf_cuda_status(void) {
-  cudaError_t error = cudaPeekAtLastError();
+  cudaError_t error = cudaGetLastError(); /* a launch that was refused leaves the device as it was */
   if (error == cudaSuccess && waits_always()) error = cudaStreamSynchronize(stream);
   return status_of(error);
 }

@@ -195,7 +195,7 @@ static bool make_room(LuaCheck *check, HfDevice *device, HfError *err) {
   if (check->storage && check->storage->device == device) return true;
   hf_storage_release(check->storage);
   if (!(check->storage = hf_storage_new(device, sizeof(HfGradientCheck), err))) return false;
-  return device->kernels->zero(check->storage->data, sizeof(HfGradientCheck)) == HF_OK || hf_error_set(err, "device %s failed; restart the program", device->name);
+  return device->kernels->zero(check->storage->data, sizeof(HfGradientCheck)) == HF_OK || hf_device_fault("gradient_check", device, err);
 }
 
 /* The loss at idx as one float32 on the device, in a new box at the top; NULL without one. */
