@@ -119,7 +119,7 @@ typedef struct HfKernels {
   HfStatus (*copy_out)(void *host, const void *device, size_t bytes); /* waits for the device */
   HfStatus (*copy)(void *out, const void *in, size_t bytes);          /* on the device */
   HfStatus (*zero)(void *out, size_t bytes);
-  const char *(*late_error)(void); /* NULL where kernels answer when they are done. Else a kernel that finds a bad index may answer HF_OK, and the next copy_out HF_BAD_INDEX: this says what was found */
+  const char *(*late_error)(void); /* NULL where kernels answer when they are done. Else a kernel that finds a bad index may answer HF_OK, and the next copy_out HF_BAD_INDEX: this says what was found; after HF_DEVICE_FAULT, which kernel failed, "" where that is not known */
 
   /* ---- element by element. `dtype` of operands; out has the same unless said. */
   HfStatus (*cast)(void *out, HfDtype out_dtype, const void *in, HfDtype in_dtype, const HfLayout *layout); /* strided copy and conversion; float to integer truncates, to bool is != 0 */

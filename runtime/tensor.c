@@ -176,8 +176,10 @@ bool hf_check(HfStatus status, const char *op, const HfTensor *t, HfError *err) 
   case HF_BAD_INDEX:
     if (hf_tensor_kernels(t)->late_error) return hf_error_set(err, "%s", hf_tensor_kernels(t)->late_error());
     return hf_error_set(err, "%s: index out of range for %s", op, hf_tensor_describe(t, text));
-  default:
-    return hf_error_set(err, "%s: device %s failed; restart the program", op, hf_tensor_device(t)->name);
+  default: {
+    const char *what = hf_tensor_kernels(t)->late_error ? hf_tensor_kernels(t)->late_error() : "";
+    return hf_error_set(err, "%s: device %s failed%s%s; restart the program", op, hf_tensor_device(t)->name, *what ? ": " : "", what);
+  }
   }
 }
 

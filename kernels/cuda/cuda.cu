@@ -19,16 +19,22 @@ static int device_count(char *why, size_t size) {
   return 0;
 }
 
+/* ---- the first kernel that was refused or failed */
+
+static char failure[256];
+
 #if !defined(HF_EMULATION)
 void hf_cuda_launched(const char *kernel) {
-  static bool was_told;
   cudaError_t error = cudaPeekAtLastError();
-  if (error == cudaSuccess) error = hf_cuda_status() == HF_OK ? cudaSuccess : cudaPeekAtLastError();
-  if (error == cudaSuccess || was_told) return;
-  was_told = true;
-  fprintf(stderr, "hflua: CUDA kernel %s: %s\n", kernel, cudaGetErrorString(error));
+  if (error == cudaSuccess && hf_cuda_status() != HF_OK) error = cudaPeekAtLastError();
+  if (error != cudaSuccess && !*failure) snprintf(failure, sizeof failure, "noticed at kernel %s: %s", kernel, cudaGetErrorString(error));
 }
 #endif
+
+static const char *(*bad_index)(void);
+static const char *late_error(void) { return *failure ? failure : bad_index(); }
+
+/* ---- the table */
 
 static HfKernels table;
 static char table_name[24];
@@ -37,6 +43,7 @@ static void fill_table(void) {
   snprintf(table_name, sizeof table_name, "cuda:%d", opened);
   table.name = table_name;
   hf_cuda_fill_memory(&table);
+  bad_index = table.late_error, table.late_error = late_error;
   hf_cuda_fill_elementwise(&table);
   hf_cuda_fill_cast(&table);
   hf_cuda_fill_broadcast(&table);

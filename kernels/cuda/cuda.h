@@ -23,8 +23,7 @@
     hf_kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__);   \
     hf_cuda_launched(#kernel);                                         \
   } while (0)
-/* Says on stderr, once, which kernel the first error belongs to: one that was refused or, with HFLUA_CUDA_BLOCKING=1, one that
- * failed. */
+/* Notes for late_error at which launch the first error is noticed: a refused one's own; with HFLUA_CUDA_BLOCKING=1 the failed one's own. */
 void hf_cuda_launched(const char *kernel);
 /* More dynamic shared memory than every device has; once for each kernel. */
 #define HF_ALLOW_SHARED(kernel, bytes)                                                                      \
