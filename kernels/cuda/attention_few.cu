@@ -44,7 +44,8 @@ template <class T, int V> static __device__ __forceinline__ void load(float (&x)
 }
 
 /* S = scale Q k. Rows of Q end in zeros. */
-template <class T, int V, int GROUP> static __device__ void score_keys(float (*S)[CHUNK], const float (*Q)[DIM_MAX], const T *keys, int64_t stride, int count, float scale, const Lanes &at) {
+template <class T, int V, int GROUP>
+static __device__ void score_keys(float (*S)[CHUNK], const float (*Q)[DIM_MAX], const T *keys, int64_t stride, int count, float scale, const Lanes &at) {
   for (int base = 0; base < count; base += at.step) {
     float x[PER_LANE] = {0};
     int j = base + at.own;
@@ -71,7 +72,8 @@ template <int GROUP> static __device__ void soften(float (*S)[CHUNK], float *top
 }
 
 /* O = each warp's part of S v. */
-template <class T, int V, int GROUP> static __device__ void weigh_values(float (*O)[GROUP][DIM_MAX], const float (*S)[CHUNK], const T *values, int64_t stride, int count, const Lanes &at) {
+template <class T, int V, int GROUP>
+static __device__ void weigh_values(float (*O)[GROUP][DIM_MAX], const float (*S)[CHUNK], const T *values, int64_t stride, int count, const Lanes &at) {
   float o[GROUP][PER_LANE] = {{0}}, x[PER_LANE];
   for (int j = at.own; j < count; j += at.step) {
     load<T, V>(x, values + j * stride, at);

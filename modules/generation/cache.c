@@ -114,12 +114,17 @@ static void fill_step(int32_t *list, const HfKvCache *cache, const HfKvLayer *l,
   }
 }
 
-/* Is `list` the last step's with one token more in each row? */
-static bool is_next_step(const HfKvStep *step, const int32_t *list, int64_t count, int64_t places, int64_t rows) {
-  if (step->count != count || step->places != places || places != rows || memcmp(step->host, list, (size_t)rows * sizeof *list)) return false;
+/* Is `list` that of the last step with one token more in each row? */
+static bool is_next_step(const HfKvStep *step, const int32_t *list, int64_t count, int64_t rows) {
+  if (step->count != count || count != 3 * rows || memcmp(step->host, list, (size_t)rows * sizeof *list)) return false;
   for (int64_t i = rows; i < count; i++)
     if (list[i] != step->host[i] + 1) return false;
   return true;
+}
+
+static bool advance_step(const HfKvStep *step, int64_t rows, HfError *err) {
+  HfDevice *device = hf_tensor_device(step->device);
+  return !device->kernels->advance((int32_t *)hf_tensor_data(step->device) + rows, 2 * rows) || hf_error_set(err, "cache: advancing failed on %s", device->name);
 }
 
 static bool put_step(HfKvStep *step, const int32_t *list, int64_t count, HfDevice *device, HfError *err) {
@@ -137,16 +142,16 @@ static bool put_step(HfKvStep *step, const int32_t *list, int64_t count, HfDevic
 static bool make_step(HfKvCache *cache, const HfKvLayer *l, const int32_t *cu, HfError *err) {
   HfKvStep *step = &cache->step;
   HfDevice *device = hf_tensor_device(l->k);
-  int64_t rows = cache->rows, places = cu[rows], count = 2 * rows + places;
+  int64_t rows = cache->rows, count = 2 * rows + cu[rows];
   int32_t *list = hf_malloc((size_t)count * sizeof *list, "cache", err);
   bool here = step->device && hf_tensor_device(step->device) == device, ok = true;
   if (!list) return false;
   fill_step(list, cache, l, cu);
-  if (here && step->count == count && step->places == places && !memcmp(list, step->host, (size_t)count * sizeof *list)) return hf_free(list), true;
-  if (here && is_next_step(step, list, count, places, rows)) ok = !device->kernels->advance((int32_t *)hf_tensor_data(step->device) + rows, 2 * rows) || hf_error_set(err, "cache: advancing failed on %s", device->name);
+  if (here && step->count == count && !memcmp(list, step->host, (size_t)count * sizeof *list)) return hf_free(list), true;
+  if (here && is_next_step(step, list, count, rows)) ok = advance_step(step, rows, err);
   else ok = put_step(step, list, count, device, err);
   hf_free(step->host);
-  step->host = list, step->count = ok ? count : 0, step->places = places;
+  step->host = list, step->count = ok ? count : 0;
   return ok;
 }
 

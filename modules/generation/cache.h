@@ -22,9 +22,9 @@ typedef struct HfKvLayer {
 
 /* int32 lists one behind the other: first row and number of keys of each row of the batch, place of each new token. */
 typedef struct HfKvStep {
-  int32_t *host;      /* what `device` holds; count numbers, of which `places` at the end */
+  int32_t *host;      /* what `device` holds */
   HfTensor *device;   /* (room) int32; NULL until the first step */
-  int64_t count, places;
+  int64_t count;      /* of numbers; 0: none that count */
 } HfKvStep;
 
 typedef struct HfKvCache {
@@ -50,7 +50,7 @@ bool hf_kv_cache_reorder(HfKvCache *cache, const int64_t *index, int64_t rows, H
 void hf_kv_cache_reserve(HfKvCache *cache, int64_t tokens, bool fixed);
 /* The device has added one more token to every row of every layer, as the last step did. */
 void hf_kv_cache_advance(HfKvCache *cache);
-/* The tokens that the fullest row can still take in every layer without more room. */
+/* How many tokens every row can still take without more room. */
 int64_t hf_kv_cache_room(const HfKvCache *cache);
 
 /* Tokens of a row in the first layer. */

@@ -118,7 +118,8 @@ static int cache_advance(lua_State *L) {
 
 void hfL_open_cache(lua_State *L) {
   static const luaL_Reg methods[] = {{"attend", cache_attend}, {"reorder", cache_reorder}, {"length", cache_length}, {"rows", cache_rows},
-                                     {"drop", cache_drop}, {"cut", cache_cut}, {"reserve", cache_reserve}, {"room", cache_room}, {"advance", cache_advance}, {"__gc", cache_gc}, {NULL, NULL}};
+                                     {"drop", cache_drop}, {"cut", cache_cut},
+                                     {"reserve", cache_reserve}, {"room", cache_room}, {"advance", cache_advance}, {"__gc", cache_gc}, {NULL, NULL}};
   hfL_newclass(L, HFL_CACHE, methods);
   lua_pop(L, 1);
   lua_pushcfunction(L, cache_new);

@@ -93,7 +93,9 @@ t.test("criteria, texts and streamers see every column", function()
   local function stop(ids) return { ids.shape[2] >= 7, ids.shape[2] >= 9, false } end
   local options = { stopping_criteria = stop, pad_token_id = 0, max_new_tokens = 8, eos_token_id = 29 }
   t.same(here(model, prompts, options), on_host(model, prompts, options))
-  local function list() return { put = function(self, ids) self[#self + 1] = tensor.is_tensor(ids) and ids:tolist() or ids end, ["end"] = function(self) self[#self + 1] = "end" end } end
+  local function list()
+    return { put = function(self, ids) self[#self + 1] = tensor.is_tensor(ids) and ids:tolist() or ids end, ["end"] = function(self) self[#self + 1] = "end" end }
+  end
   local mine, hosts = list(), list()
   here(model, prompts, { streamer = mine })
   on_host(model, prompts, { streamer = hosts })
@@ -173,8 +175,9 @@ t.test("tokens come as often as their chances say", function()
   for _, options in ipairs { { top_k = 0 }, { top_k = 5 }, { top_k = 0, top_p = 0.6 }, { top_k = 0, min_p = 0.2, temperature = 1.5 } } do
     options.do_sample, options.max_new_tokens, options.num_return_sequences = true, 1, rows
     local logits = tensor.no_grad(function() return model { input_ids = tensor.tensor({ { 3, 4 } }, { dtype = "int64", device = device }) }.logits:select(1, -1):to("cpu") end)
-    local c = setmetatable(options, { __index = hf.GenerationConfig {}.defaults or require("hflua.generation.config").defaults })
-    local scores = require("hflua.generation.processors").apply(require("hflua.generation.processors").of_config(c, { prompt = 2 }), nil, logits:clone())
+    local processors = hf.generation.processors
+    local c = setmetatable(options, { __index = hf.generation.GenerationConfig.defaults })
+    local scores = processors.apply(processors.of_config(c, { prompt = 2 }), nil, logits:clone())
     local chances, count = scores:softmax { dim = -1 }:tolist()[1], {}
     for _, row in ipairs(here(model, { 3, 4 }, setmetatable(options, nil))) do count[row[3]] = (count[row[3]] or 0) + 1 end
     local chi, cells = 0, 0
@@ -194,7 +197,8 @@ t.test("scores that are not numbers are an error of the row", function()
 end)
 
 t.test("what the device does not know is done by the host", function()
-  for _, options in ipairs { { no_repeat_ngram_size = 2 }, { use_cache = false }, { num_beams = 2 }, { do_sample = true, typical_p = 0.9 }, { return_dict_in_generate = true, output_scores = true } } do
+  for _, options in ipairs { { no_repeat_ngram_size = 2 }, { use_cache = false }, { num_beams = 2 }, { do_sample = true, typical_p = 0.9 },
+    { return_dict_in_generate = true, output_scores = true } } do
     local before = chosen
     model:generate(prompts, with(options))
     t.same(chosen, before)

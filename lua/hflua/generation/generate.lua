@@ -195,7 +195,8 @@ local function new_job(model, c, given, ids, mask, eos, pad)
   return {
     ids = room(ids, copies, c.max_length, fill), length = prompt, max_length = c.max_length,
     decoder = Decoder.new(model, { mask = mask, copies = copies, use_cache = c.use_cache, cache = given.inputs.past_key_values }),
-    processors = all, rules = rules, reads_each_step = call.stopping_criteria ~= nil or c.stop_strings ~= nil, criteria = stopping.of_config(c, eos, call.stopping_criteria, call.tokenizer),
+    processors = all, rules = rules, reads_each_step = call.stopping_criteria ~= nil or c.stop_strings ~= nil,
+    criteria = stopping.of_config(c, eos, call.stopping_criteria, call.tokenizer),
     do_sample = c.do_sample, pad = pad, eos = eos, streamer = call.streamer, keep_logits = recorded and c.output_logits,
     scores = recorded and c.output_scores and {} or nil, logits = recorded and c.output_logits and {} or nil,
     beams = c.num_beams, candidates = math.max(2, 1 + (eos and #eos or 0)) * c.num_beams, num_return_sequences = c.num_return_sequences,
