@@ -76,9 +76,28 @@ static inline __attribute__((always_inline)) void dot_columns(const HfMatmul *m,
     }
 }
 
+/* Column j of c for a lone row of a. One row of b is read from end to end, line after line: memory gives bfloat16 faster so than in
+ * four streams of half lines. */
+static inline __attribute__((always_inline)) void dot_column(const HfMatmul *m, bool half, int64_t j) {
+  const float *a = m->a;
+  const char *line = weight_address(m->b, j * m->ldb, half);
+  HfVector sum[4] = {{0}};
+  int64_t p = 0, size = half ? 2 : 4;
+  for (; p + 4 * HF_LANES <= m->k; p += 4 * HF_LANES) {
+#pragma GCC unroll 4
+    for (int t = 0; t < 4; t++) hf_add_product(&sum[t], *(const HfVector *)(a + p + t * HF_LANES), weights_at(line + (p + t * HF_LANES) * size, half));
+  }
+  for (; p + HF_LANES <= m->k; p += HF_LANES) hf_add_product(&sum[0], *(const HfVector *)(a + p), weights_at(line + p * size, half));
+  float total = sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  for (; p < m->k; p++) total += a[p] * weight_at(m->b, j * m->ldb + p, half);
+  ((float *)m->c)[j] = total;
+}
+
 /* Columns first .. last-1 where b is transposed. Where many rows want registers, fewer columns go at once. */
 static inline __attribute__((always_inline)) void dot_range(const HfMatmul *m, int rows, bool half, int64_t first, int64_t last) {
   int64_t j = first;
+  if (rows == 1 && half)
+    for (; j < last; j++) dot_column(m, half, j);
   if (rows <= 4)
     for (; j + DOT_ROWS <= last; j += DOT_ROWS) dot_columns(m, rows, DOT_ROWS, half, j);
   for (; j + 2 <= last; j += 2) dot_columns(m, rows, 2, half, j);
