@@ -74,6 +74,11 @@ t.test("arguments are copied in; others of the same shape may follow", function(
   end
 end)
 
+t.test("hf.step around each call frees nothing that the graph keeps", function()
+  local graph = tensor.graph(function(x) return x * 2 + 1 end, { warmup = 1 })
+  for i = 1, 4 do t.same(numbers(hf.step(graph, tensor.full({ 3 }, i))), { 2 * i + 1, 2 * i + 1, 2 * i + 1 }, "call " .. i) end
+end)
+
 t.test("gradients and dropout of training steps are those without a graph", function()
   local function train(wrap)
     local m = new_model(0.2)

@@ -32,13 +32,13 @@ local function call(self, ...)
   return table.unpack(results, 1, results.n)
 end
 
--- What the recorded function gets: copies of its own of the tensors among the arguments.
+-- What the recorded function gets: copies of its own of the tensors among the arguments, which an hf.step around the call leaves alone.
 local function inputs_of(...)
   local inputs = table.pack(...)
   for i = 1, inputs.n do
     if define.is_tensor(inputs[i]) then
       if inputs[i].requires_grad then errors.raise("graph: argument %d has a gradient; let the function use it without handing it in", i) end
-      inputs[i] = inputs[i]:clone()
+      inputs[i] = inputs[i]:clone():keep()
     end
   end
   return inputs
@@ -72,7 +72,7 @@ local function record(self, ...)
   collectgarbage() -- what is dead gives its memory to the graph
   local recorded = table.pack(core.graph_record(self.constants, self.fn, table.unpack(inputs, 1, inputs.n)))
   local replay, results = recorded[1], table.pack(table.unpack(recorded, 2, recorded.n))
-  self.results = map_results(function(x) return replay:result(x) end, results)
+  self.results = map_results(function(x) return replay:result(x):keep() end, results)
   self.inputs, self.replay = inputs, replay
 end
 
