@@ -6,6 +6,17 @@ local t = { count = 0, failed = 0, skipped = 0 }
 t.shared = os.getenv("HFLUA_SHARED")
 t.dir = os.getenv("HFLUA_TESTS") or "."
 
+-- Names that os.tmpname gave: what was made under them, or with something behind them, goes when the file ends.
+local tmpname, made = os.tmpname, {}
+function os.tmpname()
+  made[#made + 1] = tmpname()
+  return made[#made]
+end
+
+local function clean()
+  if #made > 0 then os.execute("chmod -R u+w '" .. table.concat(made, "'* '") .. "'* 2>/dev/null; rm -rf '" .. table.concat(made, "'* '") .. "'*") end
+end
+
 --- True when the file can be opened.
 function t.exists(path)
   local f = io.open(path, "rb")
@@ -36,6 +47,7 @@ end
 --- Ends the file: exit status 1 after a failure, 77 when everything was skipped.
 function t.finish()
   print("1.." .. t.count)
+  clean()
   if t.failed > 0 then os.exit(1, true) end
   if t.count > 0 and t.skipped == t.count then os.exit(77, true) end
 end
