@@ -306,20 +306,26 @@ static inline uint16_t hf_float_to_bf16(float x) {
   return (uint16_t)((v.u + 0x7fffu + ((v.u >> 16) & 1)) >> 16);
 }
 
+#if defined(__CUDACC__)
+#define HF_EVERYWHERE __host__ __device__ /* device code calls these functions too */
+#else
+#define HF_EVERYWHERE
+#endif
+
 /* ---- the counter-based generator, the same on every device: 32 bits from (key, i), by two rounds of a 32-bit
  * finaliser (the one of MurmurHash3), the key's halves added before each. */
-static inline uint32_t hf_counter_mix(uint32_t x) {
+static inline HF_EVERYWHERE uint32_t hf_counter_mix(uint32_t x) {
   x ^= x >> 16; x *= 0x85ebca6bu;
   x ^= x >> 13; x *= 0xc2b2ae35u;
   return x ^ (x >> 16);
 }
-static inline uint32_t hf_counter_bits(uint64_t key, uint64_t i) {
+static inline HF_EVERYWHERE uint32_t hf_counter_bits(uint64_t key, uint64_t i) {
   uint32_t x = hf_counter_mix((uint32_t)i ^ (uint32_t)key) + (uint32_t)(i >> 32);
   return hf_counter_mix(x ^ (uint32_t)(key >> 32));
 }
 /* A key from counters: SplitMix64's finaliser, its step between them. */
 #define HF_KEY_STEP 0x9e3779b97f4a7c15u
-static inline uint64_t hf_key_mix(uint64_t x) {
+static inline HF_EVERYWHERE uint64_t hf_key_mix(uint64_t x) {
   x ^= x >> 30, x *= 0xbf58476d1ce4e5b9u;
   x ^= x >> 27, x *= 0x94d049bb133111ebu;
   return x ^ x >> 31;

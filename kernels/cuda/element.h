@@ -116,21 +116,7 @@ template <class T, class F> __device__ __forceinline__ void hf_each_of_row(const
   if (wide) { enum { V = 8 }; __VA_ARGS__; } \
   else { enum { V = 1 }; __VA_ARGS__; }
 
-/* ---- the counter-based generator of kernels.h on the device */
-static __device__ __forceinline__ uint32_t hf_mix(uint32_t x) {
-  x ^= x >> 16; x *= 0x85ebca6bu;
-  x ^= x >> 13; x *= 0xc2b2ae35u;
-  return x ^ (x >> 16);
-}
-static __device__ __forceinline__ uint32_t hf_random_bits(uint64_t key, uint64_t i) {
-  uint32_t x = hf_mix((uint32_t)i ^ (uint32_t)key) + (uint32_t)(i >> 32);
-  return hf_mix(x ^ (uint32_t)(key >> 32));
-}
-static __device__ __forceinline__ uint64_t hf_mix_key(uint64_t x) {
-  x ^= x >> 30, x *= 0xbf58476d1ce4e5b9u;
-  x ^= x >> 27, x *= 0x94d049bb133111ebu;
-  return x ^ x >> 31;
-}
+/* ---- dropout by the counter-based generator of kernels.h */
 /* uniform >= p is bits24 >= ceil(p 2^24). */
 struct HfDropout {
   uint64_t key;
@@ -138,10 +124,10 @@ struct HfDropout {
   uint32_t threshold;
   float scale; /* of what is kept */
   __device__ __forceinline__ void open() {
-    if (cell) key = hf_mix_key(*cell + key);
+    if (cell) key = hf_key_mix(*cell + key);
   }
   __device__ __forceinline__ float operator()(float value, uint64_t i) const {
-    return hf_random_bits(key, i) >> 8 >= threshold ? value * scale : 0.0f;
+    return hf_counter_bits(key, i) >> 8 >= threshold ? value * scale : 0.0f;
   }
 };
 static inline HfDropout hf_dropout_of(float p, HfDropoutKey key) {

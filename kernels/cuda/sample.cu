@@ -158,7 +158,7 @@ template <class T> static __device__ Choice largest(const Scores<T> &s) {
 
 /* An exponential time from 32 random bits, fine near 0. */
 static __device__ __forceinline__ float waiting_time(uint64_t key, uint64_t i) {
-  return -log1pf(-((float)hf_random_bits(key, i) + 0.5f) * (1.0f / 4294967296.0f));
+  return -log1pf(-((float)hf_counter_bits(key, i) + 0.5f) * (1.0f / 4294967296.0f));
 }
 
 /* The winner among the scores from the place `from` on, whose chance is at least min_p of the largest one's. */
