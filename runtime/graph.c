@@ -184,7 +184,6 @@ bool hf_graph_abandon(HfError *err) {
   return was_refused;
 }
 
-
 HfReplay *hf_graph_end(HfError *err) {
   HfReplay *r = hf_calloc(sizeof *r, "graph", err);
   if (!r) return hf_graph_abandon(NULL), NULL;

@@ -67,6 +67,19 @@ static HfStatus adam(const HfAdamParameter *parameters, int64_t count, const HfA
 
 /* ---- sum of squares: chunk by chunk, then over chunks in order */
 
+/* How many chunks tensors of these sizes have; *work: how many numbers. */
+static int64_t count_chunks(const int64_t *sizes, int64_t count, int64_t *work) {
+  int64_t chunks = 0;
+  *work = 0;
+  for (int64_t i = 0; i < count; i++) chunks += hf_ceil_div(sizes[i], CHUNK), *work += sizes[i];
+  return chunks;
+}
+
+/* Moves on to the tensor that chunk number *chunk, counted from the beginning of *tensor, lies in. */
+static void find_tensor(const int64_t *sizes, int64_t *tensor, int64_t *chunk) {
+  while (*chunk >= hf_ceil_div(sizes[*tensor], CHUNK)) *chunk -= hf_ceil_div(sizes[(*tensor)++], CHUNK);
+}
+
 typedef struct Squares {
   const float *const *tensors;
   const int64_t *sizes;
@@ -84,14 +97,13 @@ static void square_chunks(const void *context, int64_t first, int64_t last) {
   const Squares *s = context;
   int64_t tensor = 0, chunk = first;
   for (int64_t i = first; i < last; i++, chunk++) {
-    while (chunk >= hf_ceil_div(s->sizes[tensor], CHUNK)) chunk -= hf_ceil_div(s->sizes[tensor++], CHUNK);
+    find_tensor(s->sizes, &tensor, &chunk);
     s->sum[i] = sum_squares_of(s->tensors[tensor] + chunk * CHUNK, hf_min(CHUNK, s->sizes[tensor] - chunk * CHUNK));
   }
 }
 
 static HfStatus sum_squares(double *out, const float *const *tensors, const int64_t *sizes, int64_t count) {
-  int64_t chunks = 0, work = 0;
-  for (int64_t i = 0; i < count; i++) chunks += hf_ceil_div(sizes[i], CHUNK), work += sizes[i];
+  int64_t work, chunks = count_chunks(sizes, count, &work);
   *out = 0;
   if (chunks == 0) return HF_OK;
   double *sum = hf_host_alloc((size_t)chunks * sizeof *sum);
@@ -125,7 +137,7 @@ static void scale_chunks(const void *context, int64_t first, int64_t last) {
   const Scaling *s = context;
   int64_t tensor = 0, chunk = first;
   for (int64_t i = first; i < last; i++, chunk++) {
-    while (chunk >= hf_ceil_div(s->sizes[tensor], CHUNK)) chunk -= hf_ceil_div(s->sizes[tensor++], CHUNK);
+    find_tensor(s->sizes, &tensor, &chunk);
     float *x = s->tensors[tensor];
     for (int64_t j = chunk * CHUNK, end = hf_min(j + CHUNK, s->sizes[tensor]); j < end; j++) x[j] *= s->factor;
   }
@@ -134,8 +146,7 @@ static void scale_chunks(const void *context, int64_t first, int64_t last) {
 static HfStatus scale_all(float *const *tensors, const int64_t *sizes, int64_t count, const float *factor) {
   if (isnan(*factor) || *factor == 1) return HF_OK;
   Scaling s = {tensors, sizes, *factor};
-  int64_t chunks = 0, work = 0;
-  for (int64_t i = 0; i < count; i++) chunks += hf_ceil_div(sizes[i], CHUNK), work += sizes[i];
+  int64_t work, chunks = count_chunks(sizes, count, &work);
   hf_parallel(chunks, work, scale_chunks, &s);
   return HF_OK;
 }
