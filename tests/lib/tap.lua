@@ -86,4 +86,11 @@ function t.raises(fn, ...)
   end
 end
 
+--- The text must hold every given plain text.
+function t.says(text, ...)
+  for _, part in ipairs { ... } do
+    if not text:find(part, 1, true) then error(("expected %q in %q"):format(part, text), 2) end
+  end
+end
+
 return t

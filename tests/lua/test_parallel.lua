@@ -201,12 +201,6 @@ local function training_script(body)
   return path
 end
 
-local function says(text, ...)
-  for _, part in ipairs { ... } do
-    if not text:find(part, 1, true) then error(("expected %q in %q"):format(part, text), 2) end
-  end
-end
-
 local function count(text, part)
   local _, n = text:gsub(part, "")
   return n
@@ -221,13 +215,13 @@ t.test("a process that fails says why and takes the others with it", function()
     print "not reached"
   ]] })
   assert(result.status ~= 0 and result.status ~= 124, "status " .. result.status)
-  says(result.err, "hflua (process 1 of 2): rank 1 gives up")
+  t.says(result.err, "hflua (process 1 of 2): rank 1 gives up")
   assert(not result.out:find("not reached", 1, true))
   result = run(2, { training_script "if rank == 0 then os.exit(7) end trainer:train()" })
   t.same(result.status, 7)
   result = run(2, { training_script "if rank == 0 then trainer:train() end" }, "HFLUA_MPI_PATIENCE=0") -- the other one just ends
   t.same(result.status, 1)
-  says(result.err, "hflua (process 0 of 2): waits for process 1, which has ended: all processes must make the same calls")
+  t.says(result.err, "hflua (process 0 of 2): waits for process 1, which has ended: all processes must make the same calls")
 end)
 
 t.test("a signal to one process ends all of them after the same step, with a checkpoint", function()
@@ -288,14 +282,14 @@ t.test("hf.launch starts the program again under mpirun", function()
     print "after"
   ]])
   local result = check(run(1, { path, "it's me" }))
-  says(result.out, "hello\t2\tit's me\n")
+  t.says(result.out, "hello\t2\tit's me\n")
   t.same(count(result.out, "after"), 2)
   t.same(run(1, { path, "x", "5" }).status, 5)
-  says(run(1, { "-e", "require('hflua').launch(print, { num_processes = 3 })" }).err, "launch: num_processes = 3 needs a script", "mpirun -np 3 hflua SCRIPT")
+  t.says(run(1, { "-e", "require('hflua').launch(print, { num_processes = 3 })" }).err, "launch: num_processes = 3 needs a script", "mpirun -np 3 hflua SCRIPT")
 end)
 
 t.test("without the library, or in a group of one", function()
-  says(run(2, { "-e", "require('hflua.process_group').info()" }, "HFLUA_MPI_LIBRARY=/none/such.so").err,
+  t.says(run(2, { "-e", "require('hflua.process_group').info()" }, "HFLUA_MPI_LIBRARY=/none/such.so").err,
     "2 processes were started, but MPI cannot be opened: /none/such.so")
   check(run(1, { "-e", "assert(require('hflua.process_group').info().size == 1)" }, "HFLUA_MPI_LIBRARY=/none/such.so"))
   check(run(1, { "-e", "assert(require('hflua.process_group').info().size == 1)" }, "HFLUA_MPI_LIBRARY=/none/such.so mpirun -np 1"))
